@@ -1,0 +1,40 @@
+/**
+ * A pipe: two-way bytes between two ends, the one thing that transports, security channels, the muxer and the
+ * request channel have in common. Each layer takes a pipe and gives one. It knows nothing of libp2p.
+ */
+
+/** What a pipe tells whoever listens to it. No call after `close`. */
+export interface PipeEvents {
+  /** Bytes arrived; they belong to the listener. Never called while paused. */
+  data(chunk: Uint8Array): void
+  /** A pipe whose `write` said false takes more. */
+  drain(): void
+  /** The other side writes no more. Not called when the pipe broke. */
+  end(): void
+  /** Over, in both directions; without an error both sides ended cleanly. The last call. */
+  close(error?: Error): void
+}
+
+/** Bytes both ways, in order, with backpressure both ways. Starts paused and without a listener. */
+export interface Pipe {
+  /**
+   * Queues chunks to leave in one write where the pipe below can do that. They belong to the pipe from now on.
+   * False means full: nothing more should be written before `drain`. Ignored once ended or closed.
+   */
+  write(chunks: readonly Uint8Array[]): boolean
+  /** Half-close: no more will be written; what was queued still leaves. Idempotent. */
+  end(): void
+  /** Drops what is queued and closes both directions at once: a reset. Idempotent. */
+  destroy(error?: Error): void
+  /** No more `data` until `resume`; the sender is slowed down, nothing is lost. */
+  pause(): void
+  resume(): void
+  /** Gives unread bytes back; they are the next `data`, after `resume`. */
+  unshift(chunk: Uint8Array): void
+  /** Replaces the listener: the next layer takes over. Does not resume. */
+  listen(events: PipeEvents): void
+  /** Bytes written and not yet taken by the layer below. */
+  readonly queuedBytes: number
+  /** True after `close` was or would have been told. */
+  readonly closed: boolean
+}

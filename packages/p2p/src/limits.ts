@@ -1,0 +1,199 @@
+/**
+ * Every bound on what a remote peer can make us hold, do or wait for. Checked before memory is spent.
+ * Limits are the receiver's alone; none is negotiated.
+ */
+
+/** All limits of a node. Sizes are bytes, times are milliseconds. */
+export interface P2pLimits {
+  // Admission, before encryption
+  /** Inbound connections in handshake, all addresses together. The next one is closed. Default 128. */
+  maxPendingInbound: number
+  /** Inbound connections in handshake from one address (IPv6: one /64). The next one is closed. Default 16. */
+  maxPendingPerAddress: number
+  /** Connections with one address (IPv6: one /64), established ones included. Default 128. */
+  maxConnectionsPerAddress: number
+  /** Connections with one peer. The next one is closed. Default 8. */
+  maxConnectionsPerPeer: number
+  /** Inbound connections in all. Past it only peers with a place reserved are let in. Default 1,024. */
+  maxInboundConnections: number
+  /** Outbound connections in all. The next dial fails. Default 1,024. */
+  maxOutboundConnections: number
+  /** Inbound connections past `maxInboundConnections` kept for peers that the firewall names. Default 32. */
+  reservedConnections: number
+  /** Longest one handshake may take: negotiation, security and muxer. Default 5,000. */
+  handshakeTimeoutMs: number
+  /** Longest one dial of one address may take, handshake included. Default 10,000. */
+  dialTimeoutMs: number
+  /** Bytes one side may send until a connection is secured. Default 64 KiB. */
+  maxHandshakeBytes: number
+  /** Longest multistream-select message, length prefix excluded. Default 1,024. */
+  maxNegotiationMessageBytes: number
+  /** Multistream-select proposals answered on one stream. Default 16. */
+  maxNegotiationMessages: number
+
+  // Muxer, per connection
+  /** Streams open on one connection, each direction. The next one is reset. Default 256. */
+  maxStreamsPerConnection: number
+  /** Inbound streams that are not negotiated yet. The next one is reset. Default 64. */
+  maxUnnegotiatedStreams: number
+  /** Longest muxer frame taken. A longer one ends the connection. Default 256 KiB. */
+  maxMuxerFrameBytes: number
+  /** Receive window of one stream. Default 256 KiB, the least Yamux allows, to 16 MiB. */
+  streamWindowBytes: number
+  /** Bytes received and unread on one connection, all streams. Past it the fullest stream is reset. Default 16 MiB. */
+  maxConnectionReceiveBytes: number
+  /** Bytes written and unsent on one connection. Writers are told to wait. Default 1 MiB. */
+  maxConnectionSendBytes: number
+  /** Muxer pings, SYN and RST a connection may send at once; refilled per second. Past it the connection ends. Default 256. */
+  muxerControlBurst: number
+  /** How many of `muxerControlBurst` come back in a second. Default 64. */
+  muxerControlPerSecond: number
+  /** Longest the protocol of an inbound stream may take to be chosen. Default 5,000. */
+  negotiationTimeoutMs: number
+  /** Silence after which the other side is pinged. Default 15,000. */
+  keepAliveIntervalMs: number
+  /** Silence after that ping which ends the connection. Default 10,000. */
+  keepAliveTimeoutMs: number
+  /** A connection without stream or request for this long is closed; 0 keeps it. Default 0. */
+  idleTimeoutMs: number
+
+  // Requests
+  /** Longest frame body of the channel. A longer one ends the channel. Default 64 KiB. */
+  maxFrameBytes: number
+  /** Longest request or response body, and longest item. Default 4 MiB. */
+  maxMessageBytes: number
+  /** Deepest nesting of a structured body. Default 32. */
+  maxNesting: number
+  /** Inbound requests in flight per peer. The next one is answered `resource_exhausted`. Default 256. */
+  maxInboundPerPeer: number
+  /** Inbound requests in flight in all. The next one is answered `resource_exhausted`. Default 1,024. */
+  maxInboundTotal: number
+  /** Outbound requests in flight per peer. The next call fails `resource_exhausted`. Default 1,024. */
+  maxOutboundPerPeer: number
+  /** Bytes of messages and items held for one peer. Reserved before they are buffered. Default 32 MiB. */
+  maxHeldBytesPerPeer: number
+  /** Bytes of messages and items held for all peers. Default 256 MiB. */
+  maxHeldBytesTotal: number
+  /** Upload or download bytes one request may send ahead of its reader. Default 256 KiB. */
+  requestWindowBytes: number
+  /** Names of methods that one channel may number. Past it names are sent in full. Default 1,024. */
+  maxMethodsPerChannel: number
+  /** Longest deadline that a request may ask for. Longer ones are cut. Default 24 h and 5 min. */
+  maxTimeoutMs: number
+  /** Deadline of a request that names none. Default 30,000. */
+  requestTimeoutMs: number
+  /** Answers of methods with side effects kept per peer. A full window refuses. Default 1,024. */
+  maxKeptAnswers: number
+  /** Bytes of those answers per peer. A full window refuses. Default 8 MiB. */
+  maxKeptBytes: number
+  /** How long an answer is kept after its deadline. Default 5 min. */
+  keepAnswersMs: number
+
+  // Firewall
+  /** Requests that wait for `onAsk`, all peers. The next one is denied. Default 256. */
+  maxAsks: number
+  /** Requests of one peer that wait for `onAsk`. The next one is denied. Default 16. */
+  maxAsksPerPeer: number
+  /** Longest wait for `onAsk` or `onNewPeer`; then denied. Default 30,000. */
+  askTimeoutMs: number
+  /** Peers whose `onNewPeer` verdict is remembered; the least recently used is forgotten. Default 4,096. */
+  maxNewPeerVerdicts: number
+
+  // Everything else
+  /** Peers in the address book. The least recently useful is forgotten. Default 4,096. */
+  maxPeersInBook: number
+  /** Addresses of one peer in the book. Default 16. */
+  maxAddressesPerPeer: number
+  /** Events waiting for one subscriber. Default 1,024. */
+  maxBufferedEvents: number
+  /** Longest identify message taken, and sent. Default 4,096. */
+  maxIdentifyBytes: number
+  /** Peers blocked, and addresses banned, each. Default 65,536. */
+  maxBlocked: number
+  /** Requests of other framings in flight per peer. Default 64. */
+  maxFramedPerPeer: number
+  /** Longest request in another framing. Default 1 MiB. */
+  maxFramedRequestBytes: number
+  /** Longest answer in another framing. Default 4 MiB. */
+  maxFramedResponseBytes: number
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const MINUTE = 60_000
+
+/** The default of every limit. */
+export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
+  maxPendingInbound: 128,
+  maxPendingPerAddress: 16,
+  maxConnectionsPerAddress: 128,
+  maxConnectionsPerPeer: 8,
+  maxInboundConnections: 1024,
+  maxOutboundConnections: 1024,
+  reservedConnections: 32,
+  handshakeTimeoutMs: 5000,
+  dialTimeoutMs: 10_000,
+  maxHandshakeBytes: 64 * KIB,
+  maxNegotiationMessageBytes: 1024,
+  maxNegotiationMessages: 16,
+  maxStreamsPerConnection: 256,
+  maxUnnegotiatedStreams: 64,
+  maxMuxerFrameBytes: 256 * KIB,
+  streamWindowBytes: 256 * KIB,
+  maxConnectionReceiveBytes: 16 * MIB,
+  maxConnectionSendBytes: MIB,
+  muxerControlBurst: 256,
+  muxerControlPerSecond: 64,
+  negotiationTimeoutMs: 5000,
+  keepAliveIntervalMs: 15_000,
+  keepAliveTimeoutMs: 10_000,
+  idleTimeoutMs: 0,
+  maxFrameBytes: 64 * KIB,
+  maxMessageBytes: 4 * MIB,
+  maxNesting: 32,
+  maxInboundPerPeer: 256,
+  maxInboundTotal: 1024,
+  maxOutboundPerPeer: 1024,
+  maxHeldBytesPerPeer: 32 * MIB,
+  maxHeldBytesTotal: 256 * MIB,
+  requestWindowBytes: 256 * KIB,
+  maxMethodsPerChannel: 1024,
+  maxTimeoutMs: 24 * 60 * MINUTE + 5 * MINUTE,
+  requestTimeoutMs: 30_000,
+  maxKeptAnswers: 1024,
+  maxKeptBytes: 8 * MIB,
+  keepAnswersMs: 5 * MINUTE,
+  maxAsks: 256,
+  maxAsksPerPeer: 16,
+  askTimeoutMs: 30_000,
+  maxNewPeerVerdicts: 4096,
+  maxPeersInBook: 4096,
+  maxAddressesPerPeer: 16,
+  maxBufferedEvents: 1024,
+  maxIdentifyBytes: 4096,
+  maxBlocked: 65_536,
+  maxFramedPerPeer: 64,
+  maxFramedRequestBytes: MIB,
+  maxFramedResponseBytes: 4 * MIB,
+})
+
+/** Limits that may be zero, which switches the thing off. */
+const MAY_BE_ZERO: ReadonlySet<string> = new Set(['idleTimeoutMs', 'reservedConnections'])
+
+/**
+ * The defaults with the given ones in their place, frozen.
+ *
+ * @throws `TypeError` for an unknown name, `RangeError` for a value that is no positive safe integer
+ */
+export function resolveLimits(given: Partial<P2pLimits> = {}): Readonly<P2pLimits> {
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
+      throw new TypeError(`Cannot set limits: unknown limit ${name.slice(0, 64)}`)
+    }
+    const least = MAY_BE_ZERO.has(name) ? 0 : 1
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new RangeError(`Cannot set limits: ${name} is not an integer of at least ${least}`)
+    }
+  }
+  return Object.freeze({ ...DEFAULT_LIMITS, ...given })
+}
