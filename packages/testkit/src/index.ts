@@ -1,1 +1,1 @@
-export {}
+export { publishedVectorBytes, publishedVectors } from './vectors.ts'
