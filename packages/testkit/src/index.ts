@@ -1,1 +1,2 @@
+export { heldBytes } from './memory.ts'
 export { publishedVectorBytes, publishedVectors } from './vectors.ts'
