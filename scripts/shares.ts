@@ -1,0 +1,31 @@
+/**
+ * How long each part of `npm test` may take, in minutes on two cores, so that the whole stays below fifteen. A part
+ * that takes half as much again fails: `npm run test:long` is the place for what needs longer.
+ */
+
+/** One part of the test run. */
+export interface Share {
+  name: string
+  minutes: number
+  /** Where its tests are, from the root of the project. */
+  paths: readonly string[]
+  /** Foreign peers and type tests are counted with this part. */
+  foreign?: boolean
+}
+
+/** The parts, in the order in which they run. */
+export const SHARES: readonly Share[] = [
+  {
+    name: 'communication layer',
+    minutes: 4,
+    paths: ['packages/core/', 'packages/p2p/', 'packages/testkit/', 'examples/', 'scripts/'],
+    foreign: true,
+  },
+  { name: 'vault', minutes: 3, paths: ['packages/vault/', 'packages/guard/'] },
+  { name: 'main job', minutes: 3, paths: ['packages/remote/', 'packages/cli/'] },
+]
+
+/** Does a run of this length fail its part? */
+export function isOverShare(share: Share, ms: number): boolean {
+  return ms > share.minutes * 60_000 * 1.5
+}
