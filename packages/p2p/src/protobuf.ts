@@ -39,7 +39,8 @@ export function decodeFields(message: Uint8Array): ProtobufField[] {
   while (!reader.done) {
     const tag = reader.varint()
     const field = Math.floor(tag / 8)
-    if (field === 0 || field >= 2 ** 29) throw new SyntaxError('Cannot read protobuf: no such field number')
+    if (field === 0 || field >= 2 ** 29)
+      throw new SyntaxError('Cannot read protobuf: no such field number')
     fields.push({ field, value: reader.value(tag % 8) })
   }
   return fields
@@ -66,7 +67,8 @@ class Reader {
       if (byte === undefined) throw new SyntaxError('Cannot read protobuf: cut off')
       value += (byte & 0x7f) * scale
       if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) throw new SyntaxError('Cannot read protobuf: number too large')
+        if (!Number.isSafeInteger(value))
+          throw new SyntaxError('Cannot read protobuf: number too large')
         return value
       }
       scale *= 0x80
@@ -90,7 +92,8 @@ class Reader {
   }
 
   #take(length: number): Uint8Array {
-    if (length > this.#bytes.byteLength - this.#at) throw new SyntaxError('Cannot read protobuf: cut off')
+    if (length > this.#bytes.byteLength - this.#at)
+      throw new SyntaxError('Cannot read protobuf: cut off')
     this.#at += length
     return this.#bytes.subarray(this.#at - length, this.#at)
   }

@@ -44,7 +44,8 @@ export function decodeVarint(bytes: Uint8Array, offset = 0): DecodedVarint | und
     if (byte === undefined) return undefined
     value += (byte & 0x7f) * scale
     if (byte < 0x80) {
-      if (byte === 0 && i > 0) throw new RangeError('Cannot decode a varint: not in its shortest form')
+      if (byte === 0 && i > 0)
+        throw new RangeError('Cannot decode a varint: not in its shortest form')
       if (!Number.isSafeInteger(value)) throw new RangeError('Cannot decode a varint: too large')
       return { value, byteLength: i + 1 }
     }

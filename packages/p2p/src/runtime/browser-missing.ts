@@ -1,0 +1,19 @@
+/** What browsers do not have. Each says so when it is used, not when it is loaded. */
+import { P2pError } from '../errors.ts'
+
+/** @throws `P2pError` `unimplemented`, always */
+export async function readSecretFile(
+  _path: string,
+  _maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  throw missing('read a file')
+}
+
+/** @throws `P2pError` `unimplemented`, always */
+export async function createSecretFile(_path: string, _secretBytes: Uint8Array): Promise<boolean> {
+  throw missing('write a file')
+}
+
+function missing(action: string): P2pError {
+  return new P2pError('unimplemented', `Cannot ${action}: not in a browser`, { layer: 'security' })
+}
