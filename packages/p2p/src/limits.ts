@@ -10,7 +10,7 @@ export interface P2pLimits {
   maxPendingInbound: number
   /** Inbound connections in handshake from one address (IPv6: one /64). The next one is closed. Default 16. */
   maxPendingPerAddress: number
-  /** Connections with one address (IPv6: one /64), established ones included. Default 128. */
+  /** Inbound connections from one address (IPv6: one /64), established ones included. The next one is closed. Default 128. */
   maxConnectionsPerAddress: number
   /** Connections with one peer. The next one is closed. Default 8. */
   maxConnectionsPerPeer: number
@@ -30,6 +30,20 @@ export interface P2pLimits {
   maxNegotiationMessageBytes: number
   /** Multistream-select proposals answered on one stream. Default 16. */
   maxNegotiationMessages: number
+
+  // Sockets
+  /** Bytes written to one socket and unsent. A layer that still writes past it ends the connection. Default 16 MiB. */
+  maxSocketQueueBytes: number
+  /** Idle time after our side ended which resets a connection that the other side leaves open. Default 30,000. */
+  closeTimeoutMs: number
+  /** Longest head of an HTTP request that opens a WebSocket. A longer one is answered 431. Default 8 KiB. */
+  maxUpgradeRequestBytes: number
+  /** Longest WebSocket message taken. A longer one ends the connection. Default 1 MiB. */
+  maxWebSocketMessageBytes: number
+  /** How often one `dnsaddr` may lead to another. What is deeper is dropped. Default 4. */
+  maxDnsDepth: number
+  /** Records read and addresses given for one name, in all. What is more is dropped. Default 64. */
+  maxDnsAnswers: number
 
   // Muxer, per connection
   /** Streams open on one connection, each direction. The next one is reset. Default 256. */
@@ -90,9 +104,9 @@ export interface P2pLimits {
   keepAnswersMs: number
 
   // Firewall
-  /** Requests that wait for `onAsk`, all peers. The next one is denied. Default 256. */
+  /** Requests that wait for `onAsk` or `onNewPeer`, all peers, each direction. The next one is denied. Default 256. */
   maxAsks: number
-  /** Requests of one peer that wait for `onAsk`. The next one is denied. Default 16. */
+  /** Requests of one peer that wait so, each direction. The next one is denied. Default 16. */
   maxAsksPerPeer: number
   /** Longest wait for `onAsk` or `onNewPeer`; then denied. Default 30,000. */
   askTimeoutMs: number
@@ -136,6 +150,12 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxHandshakeBytes: 64 * KIB,
   maxNegotiationMessageBytes: 1024,
   maxNegotiationMessages: 16,
+  maxSocketQueueBytes: 16 * MIB,
+  closeTimeoutMs: 30_000,
+  maxUpgradeRequestBytes: 8 * KIB,
+  maxWebSocketMessageBytes: MIB,
+  maxDnsDepth: 4,
+  maxDnsAnswers: 64,
   maxStreamsPerConnection: 256,
   maxUnnegotiatedStreams: 64,
   maxMuxerFrameBytes: 256 * KIB,

@@ -1,2 +1,3 @@
-export { heldBytes } from './memory.ts'
+export { manualClock } from './clock.ts'
+export type { ManualClock } from './clock.ts'
 export { publishedVectorBytes, publishedVectors } from './vectors.ts'
