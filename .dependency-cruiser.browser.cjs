@@ -1,0 +1,24 @@
+/** The root entry of p2p as a browser sees it: no way leads to Node.js or to the server's WebSocket. */
+const { options } = require('./.dependency-cruiser.cjs')
+
+module.exports = {
+  forbidden: [
+    {
+      name: 'browser-entry',
+      comment: 'what needs Node.js is reached through #runtime, by runtime/node.ts alone',
+      severity: 'error',
+      from: { path: '^packages/(core|p2p)/src/(index|testing|libp2p)\\.ts$' },
+      to: {
+        path: '(^node:|^(fs|net|tls|dgram|dns|http|https|crypto|os|path|stream)$|(^|/)ws(/|$))',
+        reachable: true,
+      },
+    },
+  ],
+  options: {
+    ...options,
+    enhancedResolveOptions: {
+      ...options.enhancedResolveOptions,
+      conditionNames: ['@stronghold/source', 'browser', 'import', 'default', 'types'],
+    },
+  },
+}

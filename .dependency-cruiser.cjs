@@ -1,0 +1,168 @@
+/** What may import what: STYLE of the project as rules. Each rule says why it stands here. */
+
+const PACKAGES = '^packages/([^/]+)/src/'
+/** Rings from the inside out: what each package may import of the others. */
+const RINGS = {
+  core: [],
+  p2p: ['core'],
+  vault: ['core'],
+  guard: ['core', 'vault'],
+  remote: ['core', 'p2p', 'vault', 'guard'],
+  cli: ['core', 'p2p', 'vault', 'guard', 'remote'],
+}
+/** Modules of p2p that take values and return values. */
+const PURE_P2P =
+  '^packages/p2p/src/(channel/(?!channel\\.ts$)|firewall/|connection/(yamux|yamux-frame|multistream)\\.ts$)'
+
+const rings = Object.entries(RINGS).map(([name, others]) => ({
+  name: `ring-${name}`,
+  comment: `${name} may import ${others.length === 0 ? 'no other package' : others.join(', ')}`,
+  severity: 'error',
+  from: { path: `^packages/${name}/src/` },
+  to: {
+    path: '(^packages/[^/]+/|^@stronghold/)',
+    pathNot: `^(packages/|@stronghold/)(${[name, ...others].join('|')})(/|$)`,
+  },
+}))
+
+module.exports = {
+  forbidden: [
+    ...rings,
+    {
+      name: 'no-cycles',
+      comment: 'two files that need each other are one idea, or three',
+      severity: 'error',
+      from: { path: PACKAGES },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-own-index',
+      comment: 'index.ts is for the world outside; inside, name the file',
+      severity: 'error',
+      from: { path: PACKAGES },
+      to: { path: '^packages/$1/src/index\\.ts$' },
+    },
+    {
+      name: 'no-deep-import',
+      comment: 'another package is used by its entries, not by its files',
+      severity: 'error',
+      from: { path: PACKAGES },
+      to: {
+        path: '^packages/([^/]+)/src/',
+        pathNot: [
+          '^packages/$1/',
+          '^packages/[^/]+/src/(index|testing|libp2p|connect|catalog/index)\\.ts$',
+        ],
+      },
+    },
+    {
+      name: 'private-files',
+      comment: '_name.ts is private to its folder',
+      severity: 'error',
+      from: { path: '^(packages/.+/)[^/]+$' },
+      to: { path: '/_[^/]+\\.ts$', pathNot: '^$1[^/]+$' },
+    },
+    {
+      name: 'no-testkit-in-src',
+      comment: 'what the tests share never ships',
+      severity: 'error',
+      from: { path: PACKAGES, pathNot: '^packages/testkit/' },
+      to: { path: '(^packages/testkit/|^@stronghold/testkit|/test/)' },
+    },
+    {
+      name: 'no-workspace-outside',
+      comment: 'a package ships alone: nothing of the workspace around it',
+      severity: 'error',
+      from: { path: PACKAGES },
+      to: { path: '^(scripts|bench|e2e|examples|interop)/' },
+    },
+    {
+      name: 'no-dev-dependency',
+      comment: 'src imports only what its package.json names as a dependency',
+      severity: 'error',
+      from: { path: PACKAGES, pathNot: '^packages/testkit/' },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
+      name: 'not-resolvable',
+      comment: 'an import that leads nowhere',
+      severity: 'error',
+      from: { path: PACKAGES },
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'core-is-bare',
+      comment: 'core has no I/O, no libp2p, no Node.js',
+      severity: 'error',
+      from: { path: '^packages/core/src/' },
+      to: { dependencyTypes: ['core', 'npm'], pathNot: ['@standard-schema/spec', '@noble/hashes'] },
+    },
+    {
+      name: 'p2p-pure-middle',
+      comment: 'formats, rules and state machines: core and each other, no libp2p, no Node.js',
+      severity: 'error',
+      from: { path: PURE_P2P },
+      to: {
+        pathNot: [
+          '^packages/core/src/index\\.ts$',
+          PURE_P2P,
+          // Words that all of the package shares and that import nothing else.
+          '^packages/p2p/src/(errors|limits|identity|protocol|varint|clock)\\.ts$',
+        ],
+      },
+    },
+    {
+      name: 'p2p-node-only-by-runtime',
+      comment:
+        'the root entry runs in a browser: files that need Node.js are reached by #runtime only',
+      severity: 'error',
+      from: { path: '^packages/p2p/src/' },
+      to: {
+        path: '^packages/p2p/src/runtime/node\\.ts$',
+        dependencyTypesNot: ['aliased-subpath-import'],
+      },
+    },
+    {
+      name: 'vault-knows-no-network',
+      comment: 'the vault knows neither p2p nor rules',
+      severity: 'error',
+      from: { path: '^packages/(vault|guard)/src/' },
+      to: { path: '(libp2p|multiformats|^node:(net|tls|dgram|http|http2)$)' },
+    },
+    {
+      name: 'vault-catalog-is-pure',
+      comment: 'requesters and browsers import the catalog',
+      severity: 'error',
+      from: { path: '^packages/vault/src/catalog/' },
+      to: { pathNot: ['^packages/vault/src/catalog/', '^packages/core/src/index\\.ts$', '/zod/'] },
+    },
+    {
+      name: 'guard-pure-middle',
+      comment: 'rules, approvals and receipts take values and return values',
+      severity: 'error',
+      from: { path: '^packages/guard/src/(rules/|approvals\\.ts|receipts\\.ts)' },
+      to: {
+        pathNot: [
+          '^packages/guard/src/(rules/|approvals\\.ts|receipts\\.ts|limits\\.ts|errors\\.ts)',
+          '^packages/core/src/index\\.ts$',
+          '^packages/vault/src/catalog/index\\.ts$',
+        ],
+      },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)dist/' },
+    tsPreCompilationDeps: true,
+    detectProcessBuiltinModuleCalls: true,
+    tsConfig: { fileName: 'tsconfig.check.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['@stronghold/source', 'import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.d.ts'],
+    },
+  },
+}
