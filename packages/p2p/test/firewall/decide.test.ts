@@ -111,9 +111,7 @@ describe('compileRules()', () => {
     expect(() => compileRules({ peers: { Ann: 'maybe' as Rule } }, 'deny', peerOf)).toThrow(
       TypeError,
     )
-    expect(() => compileRules({ fallback: true as unknown as Rule }, 'deny', peerOf)).toThrow(
-      TypeError,
-    )
+    expect(() => compileRules({ fallback: true as never }, 'deny', peerOf)).toThrow(TypeError)
     expect(() => compileRules({ peers: { ann: 'allow' } }, 'deny', peerOf)).toThrow(SyntaxError)
   })
 })

@@ -111,7 +111,7 @@ describe('without asks', () => {
       'unknown key "inbuond" in firewall',
     )
     expect(() => firewallOf({ inbound: { onAsk: 1 } } as FirewallInit)).toThrow(TypeError)
-    expect(() => firewallOf({ onAsk: 'allow' } as unknown as FirewallInit)).toThrow(TypeError)
+    expect(() => firewallOf({ onAsk: 'allow' } as never)).toThrow(TypeError)
   })
 
   test('rules are exported and restored, all or nothing', () => {

@@ -14,7 +14,7 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
   throws: () => {
     throw new Error('no')
   },
-  async: (() => Promise.reject(new Error('no'))) as unknown as Rule,
+  async: (() => Promise.reject(new Error('no'))) as never,
 }
 
 interface Decided {
