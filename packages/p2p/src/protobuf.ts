@@ -11,9 +11,25 @@ const FIXED64 = 1
 const BYTES = 2
 const FIXED32 = 5
 
-/** A varint field. */
-export function varintField(field: number, value: number): Uint8Array {
-  return concat([encodeVarint(field * 8 + VARINT), encodeVarint(value)])
+/**
+ * A varint field.
+ *
+ * @throws `RangeError` for a number that is no safe integer of at least zero, or a bigint outside 64 bits
+ */
+export function varintField(field: number, value: number | bigint): Uint8Array {
+  const tag = encodeVarint(field * 8 + VARINT)
+  return concat([tag, typeof value === 'number' ? encodeVarint(value) : encodeUint64(value)])
+}
+
+function encodeUint64(value: bigint): Uint8Array {
+  if (value < 0n || value >= 1n << 64n) {
+    throw new RangeError('Cannot encode protobuf: no integer of 64 bits')
+  }
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 0x80n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80)
+  bytes.push(Number(rest))
+  return Uint8Array.from(bytes)
 }
 
 /** A field of bytes, a string or a message. */
@@ -21,17 +37,17 @@ export function bytesField(field: number, value: Uint8Array): Uint8Array {
   return concat([encodeVarint(field * 8 + BYTES), encodeVarint(value.byteLength), value])
 }
 
-/** One field as it was read: varints as numbers, everything else as a view of the bytes. */
+/** One field as it was read: varints as numbers, above 2^53 − 1 as bigints, everything else as a view of the bytes. */
 export interface ProtobufField {
   field: number
-  value: number | Uint8Array
+  value: number | bigint | Uint8Array
 }
 
 /**
  * The fields of a message in their order, unknown ones too. Work and memory stay within a small multiple of the
  * message's length.
  *
- * @throws `SyntaxError` for a truncated message, field number zero, a group, or a varint above 2^53 − 1
+ * @throws `SyntaxError` for a truncated message, field number zero, a group, or a varint above 2^64 − 1
  */
 export function decodeFields(message: Uint8Array): ProtobufField[] {
   const fields: ProtobufField[] = []
@@ -58,28 +74,41 @@ class Reader {
     return this.#at >= this.#bytes.byteLength
   }
 
-  // Protobuf allows longer forms of a number than needed, up to ten bytes.
+  /** A varint that counts or names something here: no more than a safe integer. */
   varint(): number {
+    const value = this.integer()
+    if (typeof value === 'bigint') throw new SyntaxError('Cannot read protobuf: number too large')
+    return value
+  }
+
+  // Protobuf allows longer forms of a number than needed, up to ten bytes.
+  integer(): number | bigint {
+    const from = this.#at
     let value = 0
     let scale = 1
     for (let i = 0; i < 10; i++) {
       const byte = this.#bytes[this.#at++]
       if (byte === undefined) throw new SyntaxError('Cannot read protobuf: cut off')
       value += (byte & 0x7f) * scale
-      if (byte < 0x80) {
-        if (!Number.isSafeInteger(value))
-          throw new SyntaxError('Cannot read protobuf: number too large')
-        return value
-      }
+      if (byte < 0x80) return Number.isSafeInteger(value) ? value : this.#large(from)
       scale *= 0x80
     }
     throw new SyntaxError('Cannot read protobuf: number too long')
   }
 
-  value(wireType: number): number | Uint8Array {
+  #large(from: number): bigint {
+    let value = 0n
+    for (let at = this.#at - 1; at >= from; at--) {
+      value = (value << 7n) | BigInt((this.#bytes[at] ?? 0) & 0x7f)
+    }
+    if (value >= 1n << 64n) throw new SyntaxError('Cannot read protobuf: number too large')
+    return value
+  }
+
+  value(wireType: number): number | bigint | Uint8Array {
     switch (wireType) {
       case VARINT:
-        return this.varint()
+        return this.integer()
       case FIXED64:
         return this.#take(8)
       case BYTES:
