@@ -48,7 +48,7 @@ export interface P2pLimits {
   // Muxer, per connection
   /** Streams open on one connection, each direction. The next one is reset. Default 256. */
   maxStreamsPerConnection: number
-  /** Inbound streams that are not negotiated yet. The next one is reset. Default 64. */
+  /** Inbound streams that are not negotiated yet. The next one is reset. Default 256, the least Yamux suggests. */
   maxUnnegotiatedStreams: number
   /** Longest muxer frame taken. A longer one ends the connection. Default 256 KiB. */
   maxMuxerFrameBytes: number
@@ -90,8 +90,6 @@ export interface P2pLimits {
   maxHeldBytesTotal: number
   /** Upload or download bytes one request may send ahead of its reader. Default 256 KiB. */
   requestWindowBytes: number
-  /** Names of methods that one channel may number. Past it names are sent in full. Default 1,024. */
-  maxMethodsPerChannel: number
   /** Longest deadline that a request may ask for. Longer ones are cut. Default 24 h and 5 min. */
   maxTimeoutMs: number
   /** Deadline of a request that names none. Default 30,000. */
@@ -100,6 +98,8 @@ export interface P2pLimits {
   maxKeptAnswers: number
   /** Bytes of those answers per peer. A full window refuses. Default 8 MiB. */
   maxKeptBytes: number
+  /** Bytes of those answers, all peers. A full window refuses. Default 64 MiB. */
+  maxKeptBytesTotal: number
   /** How long an answer is kept after its deadline. Default 5 min. */
   keepAnswersMs: number
 
@@ -157,7 +157,7 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxDnsDepth: 4,
   maxDnsAnswers: 64,
   maxStreamsPerConnection: 256,
-  maxUnnegotiatedStreams: 64,
+  maxUnnegotiatedStreams: 256,
   maxMuxerFrameBytes: 256 * KIB,
   streamWindowBytes: 256 * KIB,
   maxConnectionReceiveBytes: 16 * MIB,
@@ -177,11 +177,11 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxHeldBytesPerPeer: 32 * MIB,
   maxHeldBytesTotal: 256 * MIB,
   requestWindowBytes: 256 * KIB,
-  maxMethodsPerChannel: 1024,
   maxTimeoutMs: 24 * 60 * MINUTE + 5 * MINUTE,
   requestTimeoutMs: 30_000,
   maxKeptAnswers: 1024,
   maxKeptBytes: 8 * MIB,
+  maxKeptBytesTotal: 64 * MIB,
   keepAnswersMs: 5 * MINUTE,
   maxAsks: 256,
   maxAsksPerPeer: 16,

@@ -1,17 +1,24 @@
 /** Two pipes joined in memory, for tests and the in-memory transport; backpressure as on a socket. */
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Pipe, PipeEvents } from '../connection/pipe.ts'
 
 /** How a pair behaves. */
 export interface PipePairInit {
   /** Bytes in flight in one direction before `write` says false. Default 64 KiB. */
   highWaterBytes?: number
+  /** Time from one end to the other. Default 0. */
+  latencyMs?: number
+  /** Runs the latency. Default the system's. */
+  clock?: Clock
+  /** Cuts what is written into what arrives: each piece is one `data`. Default in one piece. */
+  fragment?: (chunk: Uint8Array) => readonly Uint8Array[]
 }
 
 /** Two ends: what one writes the other reads, each write one `data`, on a later microtask. */
 export function pipePair(init: PipePairInit = {}): [Pipe, Pipe] {
-  const highWaterBytes = init.highWaterBytes ?? 64 * 1024
-  const a = new MemoryPipe(highWaterBytes)
-  const b = new MemoryPipe(highWaterBytes)
+  const a = new MemoryPipe(init)
+  const b = new MemoryPipe(init)
   a.join(b)
   b.join(a)
   return [a, b]
@@ -19,6 +26,8 @@ export function pipePair(init: PipePairInit = {}): [Pipe, Pipe] {
 
 class MemoryPipe implements Pipe {
   readonly #highWaterBytes: number
+  readonly #fragment: (chunk: Uint8Array) => readonly Uint8Array[]
+  readonly #travel: (arrive: () => void) => void
   #other: MemoryPipe | undefined
   #events: PipeEvents | undefined
   #inbox: Uint8Array[] = []
@@ -32,8 +41,14 @@ class MemoryPipe implements Pipe {
   #full = false
   closed = false
 
-  constructor(highWaterBytes: number) {
+  constructor(init: PipePairInit) {
+    const { highWaterBytes = 64 * 1024, latencyMs = 0, clock = systemClock } = init
     this.#highWaterBytes = highWaterBytes
+    this.#fragment = init.fragment ?? ((chunk) => [chunk])
+    this.#travel = (arrive) => {
+      if (latencyMs > 0) clock.setTimer(latencyMs, arrive)
+      else arrive()
+    }
   }
 
   join(other: MemoryPipe): void {
@@ -51,7 +66,7 @@ class MemoryPipe implements Pipe {
   write(chunks: readonly Uint8Array[]): boolean {
     const other = this.#other
     if (this.#ended || this.closed || other === undefined) return true
-    for (const chunk of chunks) other.arrive(chunk)
+    for (const chunk of chunks) if (chunk.byteLength > 0) other.arrive(chunk)
     this.#full = other.waitingBytes >= this.#highWaterBytes
     return !this.#full
   }
@@ -96,23 +111,31 @@ class MemoryPipe implements Pipe {
   arrive(chunk: Uint8Array): void {
     if (this.closed) return
     // A copy, as between processes: the writer may wipe its own.
-    this.#inbox.push(chunk.slice())
-    this.#inboxBytes += chunk.byteLength
-    this.#schedule()
+    const copy = new Uint8Array(chunk)
+    this.#inboxBytes += copy.byteLength
+    this.#travel(() => {
+      if (this.closed) return
+      this.#inbox.push(...this.#fragment(copy))
+      this.#schedule()
+    })
   }
 
   arriveEnd(): void {
-    this.#ending = true
-    this.#schedule()
+    this.#travel(() => {
+      this.#ending = true
+      this.#schedule()
+    })
   }
 
   arriveReset(error: Error | undefined): void {
-    if (this.closed) return
-    this.closed = true
-    this.#inbox = []
-    this.#inboxBytes = 0
-    this.#closing = { error: new Error('the other side reset the pipe', { cause: error }) }
-    this.#schedule()
+    this.#travel(() => {
+      if (this.closed) return
+      this.closed = true
+      this.#inbox = []
+      this.#inboxBytes = 0
+      this.#closing = { error: new Error('the other side reset the pipe', { cause: error }) }
+      this.#schedule()
+    })
   }
 
   room(): void {
