@@ -2,158 +2,256 @@
  * Between pipes and libp2p's message streams, both ways. The only file that knows both.
  */
 import { AbstractMultiaddrConnection, AbstractStream } from '@libp2p/utils'
-import type { MessageStream } from '@libp2p/interface'
+import type { AbortOptions, MessageStream } from '@libp2p/interface'
 import type { AbstractMultiaddrConnectionInit, AbstractStreamInit, SendResult } from '@libp2p/utils'
+
+import { concat } from '@stronghold/core'
+
+import { isP2pError } from '../errors.ts'
 
 import type { Pipe, PipeEvents } from './pipe.ts'
 
-type Chunks = Iterable<Uint8Array>
+/** A list of chunks that knows its length, as libp2p passes them. */
+type Chunks = Iterable<Uint8Array> & { byteLength: number }
 
 /** A pipe as a libp2p connection that is neither secured nor muxed: what a transport hands to an upgrader. */
 export class PipeConnection extends AbstractMultiaddrConnection {
-  readonly #side: Side
+  readonly #pipe: Pipe
   readonly #closed = Promise.withResolvers<undefined>()
+  #taken = false
+  #read = false
 
   constructor(pipe: Pipe, init: AbstractMultiaddrConnectionInit) {
     super(init)
-    this.#side = new Side(pipe, {
+    this.#pipe = pipe
+    pipe.listen({
       data: (chunk) => {
         this.onData(chunk)
       },
       drain: () => this.safeDispatchEvent('drain'),
       end: () => {
+        // A connection has no half-closed state: who reads the end ends too.
         this.onRemoteCloseWrite()
         pipe.end()
       },
       close: (error) => {
-        this.#closed.resolve(undefined)
-        this.onTransportClosed(error)
+        this.#over(error)
       },
     })
   }
 
-  /** Hands out the pipe underneath, whole: nobody may have read this stream. */
+  /**
+   * Hands out the pipe underneath, whole. This connection still tells of its end.
+   *
+   * @throws `TypeError` when it was taken, or somebody read the connection
+   */
   takePipe(): Pipe {
-    return this.#side.take()
+    if (this.#taken) throw new TypeError('Cannot take the pipe: it was taken')
+    if (this.#read) throw new TypeError('Cannot take the pipe: somebody reads its connection')
+    this.#taken = true
+    return new TakenPipe(this.#pipe, (error) => {
+      this.#over(error)
+    })
   }
 
-  override addEventListener(...args: Parameters<AbstractMultiaddrConnection['addEventListener']>): void {
+  override addEventListener(
+    ...args: Parameters<AbstractMultiaddrConnection['addEventListener']>
+  ): void {
     super.addEventListener(...args)
-    if (args[0] === 'message') this.#side.attach()
+    // The class above adds listeners before this one has its fields.
+    if (#pipe in this && args[0] === 'message') this.#start()
   }
 
-  sendData(data: Chunks & { byteLength: number }): SendResult {
-    return this.#side.send(data)
+  sendData(data: Chunks): SendResult {
+    return { sentBytes: data.byteLength, canSendMore: this.#pipe.write([...data]) }
   }
 
   sendReset(error: Error): void {
-    this.#side.pipe.destroy(error)
+    this.#pipe.destroy(error)
   }
 
-  async sendClose(): Promise<void> {
-    this.#side.attach()
-    this.#side.pipe.end()
-    if (!this.#side.pipe.closed) await this.#closed.promise
+  async sendClose({ signal }: AbortOptions = {}): Promise<void> {
+    this.#pipe.end()
+    if (this.#pipe.closed) return
+    // The other side's end is seen by whoever reads; nobody does when nobody took the pipe.
+    if (!this.#taken) this.#start()
+    const onAbort = (): void => {
+      this.#pipe.destroy(signal?.reason instanceof Error ? signal.reason : undefined)
+    }
+    if (signal?.aborted === true) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    await this.#closed.promise
+    signal?.removeEventListener('abort', onAbort)
+    signal?.throwIfAborted()
   }
 
   sendPause(): void {
-    this.#side.pipe.pause()
+    if (!this.#taken) this.#pipe.pause()
   }
 
   sendResume(): void {
-    this.#side.resume()
+    if (this.#read) this.#pipe.resume()
+  }
+
+  #start(): void {
+    if (this.#taken) return
+    this.#read = true
+    if (this.readStatus !== 'paused') this.#pipe.resume()
+  }
+
+  #over(error: Error | undefined): void {
+    this.#closed.resolve(undefined)
+    this.onTransportClosed(error)
   }
 }
 
 /** A pipe as a libp2p stream: what a muxer hands out. */
 export class PipeStream extends AbstractStream {
-  readonly #side: Side
+  readonly #pipe: Pipe
+  #taken = false
 
   constructor(pipe: Pipe, init: AbstractStreamInit) {
     super(init)
-    this.#side = new Side(pipe, {
+    this.#pipe = pipe
+    pipe.listen({
       data: (chunk) => {
         this.onData(chunk)
+        if (!this.#wantsData()) pipe.pause()
       },
       drain: () => this.safeDispatchEvent('drain'),
       end: () => {
         this.onRemoteCloseWrite()
       },
       close: (error) => {
-        if (error === undefined) this.onTransportClosed()
-        else this.onRemoteReset()
+        this.#over(error)
       },
     })
+    // Without a reader the first chunk stops the pipe again; until then an end is seen.
+    pipe.resume()
   }
 
-  /** Hands out the pipe underneath, whole: nobody may have read this stream. */
+  /**
+   * Hands out the pipe underneath, with what arrived and nobody read. This stream still tells of its end.
+   *
+   * @throws `TypeError` when it was taken
+   */
   takePipe(): Pipe {
-    return this.#side.take()
+    if (this.#taken) throw new TypeError('Cannot take the pipe: it was taken')
+    this.#taken = true
+    this.#pipe.pause()
+    const { byteLength } = this.readBuffer
+    if (byteLength > 0) {
+      this.#pipe.unshift(this.readBuffer.slice())
+      this.readBuffer.consume(byteLength)
+    }
+    return new TakenPipe(this.#pipe, (error) => {
+      this.#over(error)
+    })
   }
 
   override addEventListener(...args: Parameters<AbstractStream['addEventListener']>): void {
     super.addEventListener(...args)
-    if (args[0] === 'message' || args[0] === 'remoteCloseWrite') this.#side.attach()
+    // The class above adds listeners before this one has its fields.
+    if (#pipe in this && args[0] === 'message' && !this.#taken && this.readStatus !== 'paused') {
+      this.#pipe.resume()
+    }
   }
 
-  sendData(data: Chunks & { byteLength: number }): SendResult {
-    return this.#side.send(data)
+  sendData(data: Chunks): SendResult {
+    return { sentBytes: data.byteLength, canSendMore: this.#pipe.write([...data]) }
   }
 
   sendReset(error: Error): void {
-    this.#side.pipe.destroy(error)
+    this.#pipe.destroy(error)
   }
 
   async sendCloseWrite(): Promise<void> {
-    this.#side.attach()
-    this.#side.pipe.end()
+    this.#pipe.end()
   }
 
   async sendCloseRead(): Promise<void> {
-    // Yamux has no way to say it; what still comes is dropped by the reader.
+    // Yamux cannot say it: what still comes is taken and dropped, so that the sender gets to its end.
+    if (!this.#taken) this.#pipe.resume()
   }
 
   sendPause(): void {
-    this.#side.pipe.pause()
+    if (!this.#taken) this.#pipe.pause()
   }
 
   sendResume(): void {
-    this.#side.resume()
+    if (!this.#taken) this.#pipe.resume()
+  }
+
+  #wantsData(): boolean {
+    if (this.readStatus === 'paused') return false
+    return this.readStatus !== 'readable' || this.listenerCount('message') > 0
+  }
+
+  #over(error: Error | undefined): void {
+    if (this.status !== 'open' && this.status !== 'closing') return
+    if (isP2pError(error) && error.reason === 'reset') this.onRemoteReset()
+    else this.onTransportClosed(error)
   }
 }
 
-/** The pipe's half of both classes: taken out whole, or listened to from the first reader on. */
-class Side {
-  readonly pipe: Pipe
-  readonly #events: PipeEvents
-  #attached = false
-  #taken = false
+/** A pipe in new hands; the stream it came from still hears of its end. */
+class TakenPipe implements Pipe {
+  readonly #pipe: Pipe
+  readonly #onClose: (error?: Error) => void
 
-  constructor(pipe: Pipe, events: PipeEvents) {
-    this.pipe = pipe
-    this.#events = events
+  constructor(pipe: Pipe, onClose: (error?: Error) => void) {
+    this.#pipe = pipe
+    this.#onClose = onClose
   }
 
-  take(): Pipe {
-    if (this.#attached) throw new TypeError('Cannot take the pipe: somebody reads its stream')
-    this.#taken = true
-    return this.pipe
+  get queuedBytes(): number {
+    return this.#pipe.queuedBytes
   }
 
-  attach(): void {
-    if (this.#attached || this.#taken) return
-    this.#attached = true
-    this.pipe.listen(this.#events)
-    this.pipe.resume()
+  get closed(): boolean {
+    return this.#pipe.closed
+  }
+
+  write(chunks: readonly Uint8Array[]): boolean {
+    return this.#pipe.write(chunks)
+  }
+
+  end(): void {
+    this.#pipe.end()
+  }
+
+  destroy(error?: Error): void {
+    this.#pipe.destroy(error)
+  }
+
+  pause(): void {
+    this.#pipe.pause()
   }
 
   resume(): void {
-    this.#attached ? this.pipe.resume() : this.attach()
+    this.#pipe.resume()
   }
 
-  send(data: Chunks & { byteLength: number }): SendResult {
-    this.attach()
-    return { sentBytes: data.byteLength, canSendMore: this.pipe.write([...data]) }
+  unshift(chunk: Uint8Array): void {
+    this.#pipe.unshift(chunk)
+  }
+
+  listen(events: PipeEvents): void {
+    this.#pipe.listen({
+      data: (chunk) => {
+        events.data(chunk)
+      },
+      drain: () => {
+        events.drain()
+      },
+      end: () => {
+        events.end()
+      },
+      close: (error) => {
+        events.close(error)
+        this.#onClose(error)
+      },
+    })
   }
 }
 
@@ -162,9 +260,12 @@ class Side {
  * Whoever takes it owns the stream's data from now on.
  */
 export function pipeOf(stream: MessageStream): Pipe {
-  return stream instanceof PipeConnection || stream instanceof PipeStream ? stream.takePipe() : new MessageStreamPipe(stream)
+  return stream instanceof PipeConnection || stream instanceof PipeStream
+    ? stream.takePipe()
+    : new MessageStreamPipe(stream)
 }
 
+/** Somebody else's message stream. Its own buffers are used for nothing but what arrives between two turns. */
 class MessageStreamPipe implements Pipe {
   readonly #stream: MessageStream
   #events: PipeEvents | undefined
@@ -173,30 +274,31 @@ class MessageStreamPipe implements Pipe {
   #ended = false
   #remoteEnded = false
   #endTold = false
+  #closing: { error: Error | undefined } | undefined
+  #scheduled = false
 
   constructor(stream: MessageStream) {
     this.#stream = stream
-    stream.pause()
-    stream.addEventListener('message', (event) => {
-      const { data } = event
+    this.#pauseStream()
+    stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) this.#held.push(data)
       else this.#held.push(...data)
-      this.#flush()
+      this.#deliver()
     })
     stream.addEventListener('drain', () => this.#events?.drain())
     stream.addEventListener('remoteCloseWrite', () => {
       this.#remoteEnded = true
-      this.#flush()
+      this.#schedule()
     })
-    stream.addEventListener('close', (event) => {
-      if (event.error === undefined) {
-        this.#remoteEnded = true
-        this.#flush()
-      }
-      const events = this.#events
-      this.#events = undefined
-      events?.close(event.error)
+    stream.addEventListener('close', ({ error }) => {
+      this.#closing = { error }
+      if (error === undefined) this.#remoteEnded = true
+      this.#schedule()
     })
+    if (this.closed) {
+      this.#closing = { error: undefined }
+      this.#remoteEnded = true
+    }
   }
 
   get queuedBytes(): number {
@@ -210,54 +312,96 @@ class MessageStreamPipe implements Pipe {
 
   write(chunks: readonly Uint8Array[]): boolean {
     if (this.#ended || this.closed) return true
-    let room = true
+    const [first] = chunks
+    if (first === undefined) return true
     try {
-      for (const chunk of chunks) room = this.#stream.send(chunk)
+      return this.#stream.send(chunks.length === 1 ? first : concat(chunks))
     } catch (error) {
-      this.#stream.abort(error instanceof Error ? error : new Error(String(error)))
+      this.#stream.abort(asError(error))
+      return true
     }
-    return room
   }
 
   end(): void {
     if (this.#ended || this.closed) return
     this.#ended = true
     this.#stream.close().catch((error: unknown) => {
-      this.#stream.abort(error instanceof Error ? error : new Error(String(error)))
+      this.#stream.abort(asError(error))
     })
   }
 
   destroy(error?: Error): void {
+    this.#held = []
     if (!this.closed) this.#stream.abort(error ?? new Error('the pipe was destroyed'))
   }
 
   pause(): void {
     this.#paused = true
-    if (!this.closed && !this.#stream.readableEnded && !this.#remoteEnded) this.#stream.pause()
+    this.#pauseStream()
   }
 
   resume(): void {
     this.#paused = false
-    this.#flush()
-    if (!this.#paused && !this.closed && !this.#remoteEnded) this.#stream.resume()
+    this.#schedule()
   }
 
   unshift(chunk: Uint8Array): void {
-    this.#held.unshift(chunk)
+    if (chunk.byteLength > 0) this.#held.unshift(chunk)
+    this.#schedule()
   }
 
   listen(events: PipeEvents): void {
     this.#events = events
+    this.#endTold = false
+    this.#schedule()
   }
 
-  #flush(): void {
-    while (!this.#paused && this.#events !== undefined && this.#held.length > 0) {
-      const chunk = this.#held.shift()
-      if (chunk !== undefined) this.#events.data(chunk)
-    }
-    if (this.#remoteEnded && !this.#endTold && this.#held.length === 0 && !this.#paused) {
-      this.#endTold = true
-      this.#events?.end()
+  #pauseStream(): void {
+    try {
+      this.#stream.pause()
+    } catch {
+      // A stream that reads no more cannot be paused, and need not be.
     }
   }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#deliver()
+      if (this.#paused || this.#events === undefined || this.#held.length > 0) return
+      try {
+        this.#stream.resume()
+      } catch {
+        // As above: what it had was given.
+      }
+      this.#deliver()
+    })
+  }
+
+  #deliver(): void {
+    while (!this.#paused && this.#events !== undefined) {
+      const chunk = this.#held.shift()
+      if (chunk === undefined) break
+      this.#events.data(chunk)
+    }
+    const failed = this.#closing?.error !== undefined
+    // The stream may have ended while bytes still wait in it for `resume`.
+    const unread = this.#held.length > 0 || this.#stream.readBufferLength > 0
+    if (this.#remoteEnded && !this.#endTold && !this.#paused && !unread && !failed) {
+      this.#endTold = this.#events !== undefined
+      this.#events?.end()
+    }
+    const events = this.#events
+    if (this.#closing === undefined || events === undefined) return
+    if (!failed && !this.#endTold) return
+    const { error } = this.#closing
+    this.#events = undefined
+    events.close(error)
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
