@@ -2,6 +2,7 @@
  * What a security channel is: a pipe in, an authenticated and encrypted pipe out. Knows neither how a channel was
  * chosen nor what runs on it.
  */
+import { P2pError } from '../errors.ts'
 import type { PeerId } from '../identity.ts'
 
 import type { Pipe } from './pipe.ts'
@@ -39,4 +40,37 @@ export interface Secured {
   }
   /** The muxer both sides agreed on inside the handshake; without one it is negotiated afterwards. */
   muxer?: string
+}
+
+/**
+ * Runs one handshake on a pipe: whatever goes wrong, the pipe is destroyed and one error comes out; an abort ends it
+ * at once with `signal.reason`. For implementations of `Security`.
+ */
+export async function handshake(
+  pipe: Pipe,
+  { signal }: SecureOptions,
+  run: () => Promise<Secured>,
+): Promise<Secured> {
+  const aborted = Promise.withResolvers<never>()
+  // Nobody may be waiting any more when the signal comes.
+  aborted.promise.catch(() => undefined)
+  const onAbort = (): void => {
+    aborted.reject(signal.reason)
+  }
+  signal.addEventListener('abort', onAbort)
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([run(), aborted.promise])
+  } catch (error) {
+    pipe.destroy(error instanceof Error ? error : new Error('the handshake was aborted'))
+    throw error
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** The error for another peer than the expected one. */
+export function notExpected(expected: PeerId, actual: PeerId): P2pError {
+  const message = `Cannot secure the connection: '${actual}' answered where '${expected}' was expected`
+  return new P2pError('unauthenticated', message, { layer: 'security', peer: expected })
 }

@@ -1,0 +1,80 @@
+/**
+ * Cuts a stream of bytes into Noise messages: two bytes of length, then the message. Holds one incomplete message,
+ * and memory for it only as bytes come in.
+ */
+
+/** Bytes of the length before a message (libp2p/specs noise/README.md "Wire Format"). */
+export const LENGTH_BYTES = 2
+
+// Ours: memory for an incomplete message at first, and what is kept of it between messages.
+const FIRST_CAPACITY = 1024
+const LARGEST = LENGTH_BYTES + 65_535
+
+const NO_BYTES = new Uint8Array(0)
+
+/** Feed it with `push`, then take messages with `next` until there is none. */
+export class NoiseFrames {
+  #chunk: Uint8Array = NO_BYTES
+  #at = 0
+  // The incomplete message, with its length, when it began in an earlier chunk.
+  #held: Uint8Array = NO_BYTES
+  #heldBytes = 0
+
+  /** Adds what arrived. Every message of the chunk before must have been taken. */
+  push(chunk: Uint8Array): void {
+    if (this.#heldBytes === 0 && this.#held.byteLength > FIRST_CAPACITY) this.#held = NO_BYTES
+    this.#chunk = chunk
+    this.#at = 0
+  }
+
+  /** The next message whole, a view that holds until the call after; undefined when more bytes are needed. */
+  next(): Uint8Array | undefined {
+    return this.#heldBytes > 0 ? this.#resume() : this.#direct()
+  }
+
+  /** Whether a message has begun and is not whole. */
+  get cut(): boolean {
+    return this.#heldBytes > 0
+  }
+
+  #direct(): Uint8Array | undefined {
+    const left = this.#chunk.byteLength - this.#at
+    const length = left < LENGTH_BYTES ? 0 : this.#length(this.#chunk, this.#at)
+    if (left < LENGTH_BYTES || left < LENGTH_BYTES + length) {
+      this.#hold(left)
+      return undefined
+    }
+    const start = this.#at + LENGTH_BYTES
+    this.#at = start + length
+    return this.#chunk.subarray(start, this.#at)
+  }
+
+  #resume(): Uint8Array | undefined {
+    if (this.#heldBytes < LENGTH_BYTES) this.#hold(LENGTH_BYTES - this.#heldBytes)
+    if (this.#heldBytes < LENGTH_BYTES) return undefined
+    const whole = LENGTH_BYTES + this.#length(this.#held, 0)
+    this.#hold(whole - this.#heldBytes)
+    if (this.#heldBytes < whole) return undefined
+    this.#heldBytes = 0
+    return this.#held.subarray(LENGTH_BYTES, whole)
+  }
+
+  /** Copies up to `wanted` bytes of the chunk to the held ones, whose memory at most doubles each time it grows. */
+  #hold(wanted: number): void {
+    const bytes = Math.min(wanted, this.#chunk.byteLength - this.#at)
+    const needed = this.#heldBytes + bytes
+    if (needed > this.#held.byteLength) {
+      const doubled = Math.min(2 * this.#held.byteLength, LARGEST)
+      const grown = new Uint8Array(Math.max(needed, doubled, FIRST_CAPACITY))
+      grown.set(this.#held.subarray(0, this.#heldBytes))
+      this.#held = grown
+    }
+    this.#held.set(this.#chunk.subarray(this.#at, this.#at + bytes), this.#heldBytes)
+    this.#heldBytes = needed
+    this.#at += bytes
+  }
+
+  #length(bytes: Uint8Array, at: number): number {
+    return (bytes[at] as number) * 256 + (bytes[at + 1] as number)
+  }
+}

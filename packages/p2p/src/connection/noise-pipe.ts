@@ -1,0 +1,271 @@
+/**
+ * The pipe after a Noise handshake: seals what is written, opens what arrives. Knows nothing of who is at the other
+ * end.
+ */
+import { P2pError } from '../errors.ts'
+
+import { LENGTH_BYTES, NoiseFrames } from './noise-frames.ts'
+import { MAX_MESSAGE_BYTES, TAG_BYTES } from './noise-handshake.ts'
+import type { NoiseCipher } from './noise-handshake.ts'
+import type { Pipe, PipeEvents } from './pipe.ts'
+
+/** Most plaintext in one message. */
+export const MAX_PLAINTEXT_BYTES: number = MAX_MESSAGE_BYTES - TAG_BYTES
+
+/** Chunks written in one turn of the microtask queue leave as few messages as they fit in, all in one write. */
+export class NoisePipe implements Pipe {
+  readonly #below: Pipe
+  readonly #outbound: NoiseCipher
+  readonly #inbound: NoiseCipher
+  readonly #frames = new NoiseFrames()
+  #events: PipeEvents | undefined
+  // Outbound
+  #queue: Uint8Array[] = []
+  #queueBytes = 0
+  #flushing = false
+  #full = false
+  #ended = false
+  // Inbound
+  #unread: Uint8Array[] = []
+  #midChunk = false
+  #paused = true
+  #delivering = false
+  #scheduled = false
+  #remote: 'open' | 'ended' | 'told' = 'open'
+  // A clean close waits for what the reader has not taken yet; others do not.
+  #closing: { error: Error | undefined; clean: boolean } | undefined
+  #closed = false
+
+  /** Takes the pipe over and starts paused. */
+  constructor(below: Pipe, outbound: NoiseCipher, inbound: NoiseCipher) {
+    this.#below = below
+    this.#outbound = outbound
+    this.#inbound = inbound
+    below.listen({
+      data: (chunk) => {
+        this.#arrive(chunk)
+      },
+      drain: () => {
+        this.#drain()
+      },
+      end: () => {
+        this.#remote = 'ended'
+        this.#deliver()
+      },
+      close: (error) => {
+        this.#belowClosed(error)
+      },
+    })
+  }
+
+  get queuedBytes(): number {
+    return this.#queueBytes + this.#below.queuedBytes
+  }
+
+  get closed(): boolean {
+    return this.#closed || this.#closing !== undefined
+  }
+
+  write(chunks: readonly Uint8Array[]): boolean {
+    if (this.#ended || this.closed) return true
+    for (const chunk of chunks) {
+      if (chunk.byteLength === 0) continue
+      this.#queue.push(chunk)
+      this.#queueBytes += chunk.byteLength
+    }
+    if (this.#queueBytes >= MAX_PLAINTEXT_BYTES) this.#flush()
+    else if (this.#queueBytes > 0 && !this.#flushing) {
+      this.#flushing = true
+      queueMicrotask(() => {
+        this.#flushing = false
+        this.#flush()
+      })
+    }
+    return !this.#full
+  }
+
+  end(): void {
+    if (this.#ended || this.closed) return
+    this.#flush()
+    this.#ended = true
+    this.#below.end()
+  }
+
+  destroy(error?: Error): void {
+    if (this.closed) return
+    this.#drop()
+    this.#closing = { error, clean: false }
+    this.#below.destroy(error)
+    this.#schedule()
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#below.pause()
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#closed) return
+    this.#paused = false
+    if (this.#waiting) this.#schedule()
+    else this.#below.resume()
+  }
+
+  unshift(chunk: Uint8Array): void {
+    if (chunk.byteLength > 0) this.#unread.unshift(chunk)
+    if (!this.#paused) this.#schedule()
+  }
+
+  listen(events: PipeEvents): void {
+    this.#events = events
+    if (this.#closing !== undefined) this.#schedule()
+  }
+
+  /** Whether the reader has something to take before the end. */
+  get #waiting(): boolean {
+    return this.#unread.length > 0 || this.#midChunk || this.#remote === 'ended'
+  }
+
+  #flush(): void {
+    if (this.#queueBytes === 0 || this.closed) return
+    const queue = this.#queue
+    this.#queue = []
+    this.#queueBytes = 0
+    const frames: Uint8Array[] = []
+    let parts: Uint8Array[] = []
+    let room = MAX_PLAINTEXT_BYTES
+    try {
+      for (const chunk of queue) {
+        let at = 0
+        while (chunk.byteLength - at > room) {
+          parts.push(chunk.subarray(at, at + room))
+          frames.push(this.#seal(parts))
+          at += room
+          parts = []
+          room = MAX_PLAINTEXT_BYTES
+        }
+        parts.push(at === 0 ? chunk : chunk.subarray(at))
+        room -= chunk.byteLength - at
+      }
+      if (parts.length > 0) frames.push(this.#seal(parts))
+    } catch (cause) {
+      this.#break('resource_exhausted', 'Cannot write: the channel is used up', cause)
+      return
+    }
+    if (!this.#below.write(frames)) this.#full = true
+  }
+
+  #seal(parts: readonly Uint8Array[]): Uint8Array {
+    const frame = this.#outbound.seal(parts, LENGTH_BYTES)
+    const length = frame.byteLength - LENGTH_BYTES
+    frame[0] = length >> 8
+    frame[1] = length & 0xff
+    return frame
+  }
+
+  #drain(): void {
+    if (!this.#full || this.#closed) return
+    this.#full = false
+    this.#events?.drain()
+  }
+
+  #arrive(chunk: Uint8Array): void {
+    if (this.closed) return
+    this.#frames.push(chunk)
+    this.#midChunk = true
+    this.#deliver()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#deliver()
+    })
+  }
+
+  /** Everything that may be told now, in order: unread bytes, messages, the end, the close. */
+  #deliver(): void {
+    if (this.#delivering || this.#closed || this.#events === undefined) return
+    this.#delivering = true
+    try {
+      this.#deliverData()
+    } finally {
+      this.#delivering = false
+    }
+    if (this.#closing?.clean !== false) this.#deliverEnd()
+    this.#deliverClose()
+  }
+
+  #deliverData(): void {
+    while (!this.#paused && this.#closing?.clean !== false) {
+      const unread = this.#unread.shift()
+      if (unread !== undefined) {
+        this.#events?.data(unread)
+        continue
+      }
+      if (!this.#midChunk) {
+        if (this.#remote === 'open') this.#below.resume()
+        return
+      }
+      const frame = this.#frames.next()
+      if (frame === undefined) {
+        this.#midChunk = false
+        continue
+      }
+      const opened = this.#open(frame)
+      if (opened !== undefined && opened.byteLength > 0) this.#events?.data(opened)
+    }
+  }
+
+  #open(frame: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#inbound.open(frame)
+    } catch (cause) {
+      this.#break('data_loss', 'Cannot read: a message is not authentic', cause)
+      return undefined
+    }
+  }
+
+  #deliverEnd(): void {
+    if (this.#remote !== 'ended' || this.#paused || this.#midChunk || this.#unread.length > 0)
+      return
+    if (this.#frames.cut) {
+      this.#break('data_loss', 'Cannot read: the connection ended inside a message')
+      return
+    }
+    this.#remote = 'told'
+    this.#events?.end()
+  }
+
+  #deliverClose(): void {
+    const closing = this.#closing
+    const events = this.#events
+    if (closing === undefined || events === undefined || this.#closed) return
+    if (closing.clean && this.#waiting) return
+    this.#closed = true
+    this.#drop()
+    this.#events = undefined
+    this.#outbound.wipe()
+    this.#inbound.wipe()
+    events.close(closing.error)
+  }
+
+  #belowClosed(error: Error | undefined): void {
+    this.#closing ??= { error, clean: error === undefined }
+    if (!this.#closing.clean) this.#drop()
+    this.#deliver()
+  }
+
+  #break(code: 'data_loss' | 'resource_exhausted', message: string, cause?: unknown): void {
+    this.destroy(new P2pError(code, message, { layer: 'security', ran: 'maybe', cause }))
+  }
+
+  #drop(): void {
+    this.#queue = []
+    this.#queueBytes = 0
+    this.#unread = []
+    this.#midChunk = false
+  }
+}
