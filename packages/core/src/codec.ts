@@ -223,7 +223,12 @@ class Writer {
       case 'bigint':
         this.#bigint(value)
         return
+      default:
+        this.#object(value)
     }
+  }
+
+  #object(value: unknown): void {
     if (value === null) this.bytes[this.at++] = NULL
     else if (value instanceof Uint8Array) {
       this.#head(BYTES, value.byteLength)

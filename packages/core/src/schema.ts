@@ -82,7 +82,7 @@ function sentence(issues: readonly StandardSchemaV1.Issue[]): string {
   const path = pathText(first.path ?? [])
   const where = path === '' ? '' : `"${cut(path, MAX_VALUE)}": `
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : ''
-  return `${where}${cut(String(first.message), MAX_MESSAGE)}${more}`
+  return `${where}${cut(first.message, MAX_MESSAGE)}${more}`
 }
 
 function pathText(path: NonNullable<StandardSchemaV1.Issue['path']>): string {

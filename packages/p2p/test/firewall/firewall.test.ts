@@ -98,7 +98,7 @@ describe('without asks', () => {
     expect(firewall.firstLook('outbound', ANN).verdict).toBe('allow')
     const meeting = firewallOf({ inbound: { onNewPeer: () => 'deny' } })
     expect(meeting.firstLook('inbound', ANN).verdict).toBe('ask')
-    meeting.inbound(requestOf('Ann'))
+    void meeting.inbound(requestOf('Ann'))
     expect(meeting.firstLook('inbound', ANN)).toEqual({ verdict: 'deny', by: 'new-peer' })
   })
 
@@ -240,7 +240,7 @@ describe('asks', () => {
       outbound: { fallback: 'ask' },
       onAsk,
     })
-    for (const peer of ['Ann', 'Bob', 'Cid']) firewall.inbound(requestOf(peer))
+    for (const peer of ['Ann', 'Bob', 'Cid']) void firewall.inbound(requestOf(peer))
     expect(firewall.inbound(requestOf('Dan'))).toMatchObject({ verdict: 'deny', asked: 'full' })
     expect(firewall.outbound(requestOf('Dan'))).toBeInstanceOf(Promise)
     asks[0]?.answer('deny')
@@ -301,7 +301,10 @@ describe('asks', () => {
       firewall.set('inbound', 'fallback', 'allow')
     })
     clock.advance(30_000)
-    expect(await Promise.all(answers)).toMatchObject([{ verdict: 'deny' }, { verdict: 'allow' }])
+    expect([await answers[0], await answers[1]]).toMatchObject([
+      { verdict: 'deny' },
+      { verdict: 'allow' },
+    ])
   })
 
   test('close() denies what waits and what would have to', async () => {
@@ -364,7 +367,7 @@ describe('first contact', () => {
     expect(calls.map(({ peer }) => peer)).toEqual(['Ann', 'Bob'])
     calls[0]?.answer('allow')
     calls[1]?.answer('deny')
-    expect(await Promise.all(answers)).toEqual([
+    expect([await answers[0], await answers[1]]).toEqual([
       { verdict: 'allow', by: 'new-peer' },
       { verdict: 'allow', by: 'new-peer' },
     ])
@@ -395,7 +398,7 @@ describe('first contact', () => {
     if (how === 'rejects') calls[0]?.fail(new Error('no'))
     else calls[0]?.answer(value)
     expect(await answer).toEqual({ verdict: 'deny', by: 'new-peer', asked: 'failed' })
-    firewall.inbound(requestOf('Ann'))
+    void firewall.inbound(requestOf('Ann'))
     expect(calls).toHaveLength(2)
   })
 
@@ -417,13 +420,10 @@ describe('first contact', () => {
     expect(calls[0]?.signal.aborted).toBe(false)
     clock.advance(1)
     expect(calls[0]?.signal.aborted).toBe(true)
-    expect(await Promise.all([first, second])).toMatchObject([
-      { asked: 'timeout' },
-      { asked: 'timeout' },
-    ])
+    expect([await first, await second]).toMatchObject([{ asked: 'timeout' }, { asked: 'timeout' }])
     calls[0]?.answer('allow')
     await settle()
-    firewall.inbound(requestOf('Ann'))
+    void firewall.inbound(requestOf('Ann'))
     expect(calls).toHaveLength(2)
   })
 
@@ -439,13 +439,16 @@ describe('first contact', () => {
     expect(calls[0]?.signal.aborted).toBe(false)
     b.abort()
     expect(calls[0]?.signal.aborted).toBe(true)
-    expect(await Promise.all(answers)).toMatchObject([{ asked: 'canceled' }, { asked: 'canceled' }])
+    expect([await answers[0], await answers[1]]).toMatchObject([
+      { asked: 'canceled' },
+      { asked: 'canceled' },
+    ])
   })
 
   test('waiting for onNewPeer is bounded like asks are', () => {
     const { onNewPeer, calls } = meeting()
     const firewall = firewallOf({ inbound: { onNewPeer } })
-    for (const peer of ['Ann', 'Ann', 'Bob']) firewall.inbound(requestOf(peer))
+    for (const peer of ['Ann', 'Ann', 'Bob']) void firewall.inbound(requestOf(peer))
     expect(firewall.inbound(requestOf('Bob'))).toMatchObject({ verdict: 'deny', asked: 'full' })
     expect(calls).toHaveLength(2)
   })
@@ -459,7 +462,7 @@ describe('first contact', () => {
     calls[0]?.answer('allow')
     expect(await answer).toEqual({ verdict: 'deny', by: 'peer' })
     expect(firewall.delete('inbound', ANN)).toBe(true)
-    firewall.inbound(requestOf('Ann'))
+    void firewall.inbound(requestOf('Ann'))
     expect(calls).toHaveLength(2)
   })
 
@@ -494,11 +497,11 @@ describe('first contact', () => {
       return 'allow'
     }
     const firewall = firewallOf({ inbound: { onNewPeer } })
-    for (const peer of ['Ann', 'Bob', 'Ann', 'Ann', 'Cid']) firewall.inbound(requestOf(peer))
+    for (const peer of ['Ann', 'Bob', 'Ann', 'Ann', 'Cid']) void firewall.inbound(requestOf(peer))
     expect(calls).toEqual(['Ann', 'Bob', 'Cid'])
-    firewall.inbound(requestOf('Ann'))
+    void firewall.inbound(requestOf('Ann'))
     expect(calls).toHaveLength(3)
-    firewall.inbound(requestOf('Bob'))
+    void firewall.inbound(requestOf('Bob'))
     expect(calls).toEqual(['Ann', 'Bob', 'Cid', 'Bob'])
   })
 })
