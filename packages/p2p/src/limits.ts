@@ -120,8 +120,12 @@ export interface P2pLimits {
   maxAddressesPerPeer: number
   /** Events waiting for one subscriber. Default 1,024. */
   maxBufferedEvents: number
+  /** Events of what runs already, kept past the buffer of a subscriber with `block`. Past it they are dropped. Default 8,192. */
+  maxHeldBackEvents: number
   /** Longest identify message taken, and sent. Default 4,096. */
   maxIdentifyBytes: number
+  /** Longest one exchange of identify messages, or one answer to a ping, may take. Default 5,000. */
+  identifyTimeoutMs: number
   /** Peers blocked, and addresses banned, each. Default 65,536. */
   maxBlocked: number
   /** Requests of other framings in flight per peer. Default 64. */
@@ -190,7 +194,9 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxPeersInBook: 4096,
   maxAddressesPerPeer: 16,
   maxBufferedEvents: 1024,
+  maxHeldBackEvents: 8192,
   maxIdentifyBytes: 4096,
+  identifyTimeoutMs: 5000,
   maxBlocked: 65_536,
   maxFramedPerPeer: 64,
   maxFramedRequestBytes: MIB,
