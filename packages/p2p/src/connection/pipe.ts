@@ -18,8 +18,8 @@ export interface PipeEvents {
 /** Bytes both ways, in order, with backpressure both ways. Starts paused and without a listener. */
 export interface Pipe {
   /**
-   * Queues chunks to leave in one write where the pipe below can do that. They belong to the pipe from now on.
-   * False means full: nothing more should be written before `drain`. Ignored once ended or closed.
+   * Queues chunks to leave in one write where the pipe below can do that. The pipe may keep them and never changes
+   * them; the writer does not change them either. False means full: nothing more should be written before `drain`. Ignored once ended or closed.
    */
   write(chunks: readonly Uint8Array[]): boolean
   /** Half-close: no more will be written; what was queued still leaves. Idempotent. */

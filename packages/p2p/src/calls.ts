@@ -1,0 +1,372 @@
+/**
+ * All calls to one peer: connects on first use, keeps one asking channel, and after a broken connection sends
+ * again what may be sent again (`wire.md §6`). It knows nothing of schemas or of how a connection is made.
+ */
+import { equalBytes } from '@stronghold/core'
+
+import type { Asked, MethodName, Outcome } from './channel/asker.ts'
+import type { AskingChannel } from './channel/channel.ts'
+import type { WireError } from './channel/frame.ts'
+import type { Inflow, Outflow } from './channel/flow.ts'
+import type { Clock } from './clock.ts'
+import { Deadlines } from './deadlines.ts'
+import { isP2pError, P2pError } from './errors.ts'
+import type { P2pLimits } from './limits.ts'
+import type { PeerId } from './identity.ts'
+
+/** What a call wants. */
+export interface CallInit {
+  readonly name: MethodName
+  readonly message: Uint8Array
+  readonly timeoutMs: number
+  readonly readOnly: boolean
+  readonly downloads: boolean
+  readonly uploads: boolean
+  /** The request was handed to a channel: its flows are there. May come again with other flows after a break. */
+  started(flows: { inflow: Inflow | undefined; outflow: Outflow | undefined }): void
+  /** The answer, once. Undefined: the download ended. */
+  done(answer: Uint8Array | undefined): void
+  /** It failed, once. */
+  failed(error: unknown): void
+}
+
+/** What the calls to a peer need. */
+export interface CallsInit {
+  readonly peer: PeerId
+  readonly limits: P2pLimits
+  readonly clock: Clock
+  /** 16 random bytes. */
+  randomId(): Uint8Array
+  /** Connects if need be and opens a channel, or says why not. The signal ends the try. */
+  open(signal: AbortSignal): Promise<AskingChannel>
+  /** Nothing is in flight any more. */
+  onIdle(): void
+}
+
+// Ours: how often one request is sent, so that one that breaks every connection is given up.
+const MAX_SENDS = 8
+// Ours: the pause after a failed try to connect, which doubles up to the longest.
+const RETRY_DELAY_MS = 100
+const MAX_RETRY_DELAY_MS = 5000
+
+/** One call, from its start to its answer, over as many channels as it takes. */
+export class Call {
+  readonly init: CallInit
+  readonly id: Uint8Array
+  readonly deadlineMs: number
+  readonly #calls: Calls
+  asked: Asked | undefined
+  channel: AskingChannel | undefined
+  /** A frame of it may have left on a channel before. */
+  left = false
+  sends = 0
+  /** The instance of the responder that may know it. */
+  instance: Uint8Array | undefined
+  over = false
+
+  constructor(calls: Calls, init: CallInit, id: Uint8Array, deadlineMs: number) {
+    this.#calls = calls
+    this.init = init
+    this.id = id
+    this.deadlineMs = deadlineMs
+  }
+
+  /** Gives up: nothing is told to the caller, the responder is told if it knows. */
+  cancel(): void {
+    this.#calls.cancel(this)
+  }
+
+  expire(): void {
+    const { timeoutMs } = this.init
+    const ran = this.left || this.asked?.request.left === true ? 'maybe' : 'no'
+    this.#calls.fail(
+      this,
+      new P2pError('deadline_exceeded', `Cannot finish the request: ${timeoutMs} ms are over`, {
+        layer: 'request',
+        ran,
+        peer: this.#calls.peer,
+      }),
+    )
+  }
+}
+
+/** The book of calls to one peer. */
+export class Calls {
+  readonly #init: CallsInit
+  readonly #deadlines: Deadlines
+  readonly #open = new Set<Call>()
+  #waiting: Call[] = []
+  #channel: AskingChannel | undefined
+  #opening: AbortController | undefined
+  #stopRetry: (() => void) | undefined
+  #failures = 0
+  #closed = false
+
+  constructor(init: CallsInit) {
+    this.#init = init
+    this.#deadlines = new Deadlines(init.clock)
+  }
+
+  get peer(): PeerId {
+    return this.#init.peer
+  }
+
+  /** Calls without an answer. */
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** The open channel, if there is one. */
+  get channel(): AskingChannel | undefined {
+    return this.#channel
+  }
+
+  /**
+   * Starts a call.
+   *
+   * @throws `P2pError` `resource_exhausted` when too many are in flight, `unavailable` when the node has stopped
+   */
+  start(init: CallInit): Call {
+    const { limits, clock, peer } = this.#init
+    if (this.#closed) throw stopped(peer)
+    if (this.#open.size >= limits.maxOutboundPerPeer) {
+      const message = `Cannot call: ${limits.maxOutboundPerPeer} requests to this peer are in flight`
+      throw new P2pError('resource_exhausted', message, { layer: 'limit', peer })
+    }
+    const call = new Call(this, init, this.#init.randomId(), clock.nowMs() + init.timeoutMs)
+    this.#open.add(call)
+    this.#deadlines.add(call)
+    if (this.#channel === undefined) this.#wait(call)
+    else this.#send(call, this.#channel)
+    return call
+  }
+
+  cancel(call: Call): void {
+    if (call.over) return
+    this.#remove(call)
+    const { asked, channel } = call
+    if (asked !== undefined && channel !== undefined && !channel.closed) channel.asker.cancel(asked)
+  }
+
+  fail(call: Call, error: unknown): void {
+    if (call.over) return
+    const { inflow } = call.asked ?? {}
+    this.cancel(call)
+    inflow?.end(error)
+    call.init.failed(error)
+    this.#idle()
+  }
+
+  /** Every call fails; no more are taken. */
+  close(): void {
+    this.#closed = true
+    this.#opening?.abort()
+    this.#stopRetry?.()
+    for (const call of [...this.#open]) {
+      const ran = call.left || call.asked?.request.left === true ? 'maybe' : 'no'
+      this.fail(call, stopped(this.#init.peer, ran))
+    }
+    this.#channel?.close()
+    this.#channel = undefined
+    this.#deadlines.clear()
+  }
+
+  #remove(call: Call): void {
+    call.over = true
+    this.#open.delete(call)
+    this.#deadlines.delete(call)
+  }
+
+  #idle(): void {
+    if (this.#open.size === 0) this.#init.onIdle()
+  }
+
+  #wait(call: Call): void {
+    this.#waiting.push(call)
+    // A call that is new does not wait for the retries of others.
+    if (this.#opening === undefined && (this.#stopRetry === undefined || call.sends === 0)) {
+      this.#stopRetry?.()
+      this.#stopRetry = undefined
+      this.#connect()
+    }
+  }
+
+  #retryLater(): void {
+    if (this.#opening !== undefined || this.#stopRetry !== undefined) return
+    const delayMs = Math.min(RETRY_DELAY_MS * 2 ** (this.#failures - 1), MAX_RETRY_DELAY_MS)
+    this.#stopRetry = this.#init.clock.setTimer(delayMs, () => {
+      this.#stopRetry = undefined
+      this.#waiting = this.#waiting.filter((call) => !call.over)
+      if (this.#waiting.length > 0) this.#connect()
+    })
+  }
+
+  #connect(): void {
+    const control = new AbortController()
+    this.#opening = control
+    this.#init.open(control.signal).then(
+      (channel) => {
+        this.#opening = undefined
+        if (this.#closed) channel.close()
+        else this.#opened(channel)
+      },
+      (error: unknown) => {
+        this.#opening = undefined
+        this.#unreachable(error)
+      },
+    )
+  }
+
+  #opened(channel: AskingChannel): void {
+    if (channel.closed) {
+      this.#unreachable(undefined)
+      return
+    }
+    this.#channel = channel
+    this.#failures = 0
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const call of waiting) {
+      if (call.over) continue
+      if (call.left && !call.init.readOnly) this.#sendToSame(call, channel)
+      else this.#send(call, channel)
+    }
+  }
+
+  #unreachable(error: unknown): void {
+    this.#failures += 1
+    const waiting = this.#waiting.filter((call) => !call.over)
+    this.#waiting = []
+    for (const call of waiting) {
+      // Nobody waits for a peer that cannot be reached, but a request that was on its way is tried until its deadline.
+      if (call.sends === 0) this.fail(call, this.#describe(error, call))
+      else this.#waiting.push(call)
+    }
+    if (this.#waiting.length > 0) this.#retryLater()
+  }
+
+  #describe(error: unknown, call: Call): P2pError {
+    const ran = call.left ? 'maybe' : 'no'
+    if (isP2pError(error) && !call.left) return error
+    return new P2pError('unavailable', 'Cannot call: the peer cannot be reached', {
+      layer: isP2pError(error) ? error.layer : 'dial',
+      ran,
+      peer: this.#init.peer,
+      cause: error,
+    })
+  }
+
+  /** Only to the responder that may have run it: somebody else would run it a second time. */
+  #sendToSame(call: Call, channel: AskingChannel): void {
+    channel.remoteInstance.then(
+      (instance) => {
+        if (call.over) return
+        if (call.instance !== undefined && equalBytes(instance, call.instance)) {
+          this.#send(call, channel)
+        } else this.fail(call, lost(this.#init.peer))
+      },
+      () => {
+        if (!call.over) this.#again(call)
+      },
+    )
+  }
+
+  #send(call: Call, channel: AskingChannel): void {
+    if (channel.closed) {
+      this.#wait(call)
+      return
+    }
+    const { init, id } = call
+    const timeoutMs = Math.max(1, Math.ceil(call.deadlineMs - this.#init.clock.nowMs()))
+    call.channel = channel
+    call.sends += 1
+    call.asked = channel.asker.start({
+      id,
+      name: init.name,
+      message: init.message,
+      timeoutMs,
+      downloads: init.downloads,
+      uploads: init.uploads,
+      settle: (outcome) => {
+        this.#settle(call, outcome)
+      },
+    })
+    init.started({ inflow: call.asked.inflow, outflow: call.asked.outflow })
+  }
+
+  #settle(call: Call, outcome: Outcome): void {
+    if (call.over) return
+    const { inflow } = call.asked ?? {}
+    switch (outcome.type) {
+      case 'response':
+        this.#remove(call)
+        call.init.done(outcome.message)
+        this.#idle()
+        break
+      case 'end':
+        this.#remove(call)
+        call.init.done(undefined)
+        this.#idle()
+        break
+      case 'error':
+        this.fail(call, fromWire(outcome.error, this.#init.peer))
+        break
+      case 'refused':
+        this.fail(call, tooMuch(outcome.why, this.#init.peer))
+        break
+      case 'lost':
+        call.left ||= outcome.left
+        call.instance = call.channel?.knownInstance ?? call.instance
+        if (this.#channel === call.channel) this.#channel = undefined
+        if (call.asked?.streamed === true) this.fail(call, lost(this.#init.peer))
+        else {
+          inflow?.end()
+          this.#again(call)
+        }
+        break
+    }
+  }
+
+  #again(call: Call): void {
+    const { init } = call
+    const unary = !init.downloads && !init.uploads
+    const may = !call.left || init.readOnly || (unary && call.instance !== undefined)
+    if (!may || call.sends >= MAX_SENDS || this.#closed) this.fail(call, lost(this.#init.peer))
+    else this.#wait(call)
+  }
+}
+
+function lost(peer: PeerId): P2pError {
+  return new P2pError('unavailable', 'Cannot finish the request: the connection broke', {
+    layer: 'request',
+    ran: 'maybe',
+    peer,
+  })
+}
+
+function stopped(peer: PeerId, ran: 'no' | 'maybe' = 'no'): P2pError {
+  return new P2pError('unavailable', 'Cannot call: the node has stopped', {
+    layer: 'request',
+    ran,
+    peer,
+  })
+}
+
+function tooMuch(why: 'too_long' | 'too_much', peer: PeerId): P2pError {
+  const what = why === 'too_long' ? 'longer than maxMessageBytes' : 'more than may be held'
+  return new P2pError('resource_exhausted', `Cannot take the answer: ${what}`, {
+    layer: 'limit',
+    ran: 'maybe',
+    peer,
+  })
+}
+
+function fromWire(error: WireError, peer: PeerId): P2pError {
+  const { code, ran, layer, reason, message } = error
+  return new P2pError(code, message, {
+    layer,
+    ran,
+    peer,
+    ...(reason === undefined ? {} : { reason }),
+  })
+}

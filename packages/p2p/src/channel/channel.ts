@@ -1,0 +1,332 @@
+/**
+ * One channel on one pipe: frames in and out, one write a turn, hello, ping and acks (`wire.md §3`). What requests mean
+ * is the business of the asker or responder inside.
+ */
+import type { Clock } from '../clock.ts'
+import type { Pipe } from '../connection/pipe.ts'
+import { P2pError } from '../errors.ts'
+import type { P2pLimits } from '../limits.ts'
+
+import { Asker } from './asker.ts'
+import {
+  encodeFrame,
+  FLAG_REPLY,
+  FrameParser,
+  KIND_HELLO,
+  KIND_PING,
+  PING_BYTES,
+  violation,
+} from './frame.ts'
+import type { OnFrame, Side } from './frame.ts'
+import type { Held } from './held.ts'
+import { Responder } from './responder.ts'
+import type { ResponderHost } from './responder.ts'
+import { Outbox } from './turn.ts'
+
+/** Protocol id (`wire.md §3`). */
+export const CHANNEL_PROTOCOL = '/stronghold/channel/1.0.0'
+
+// Ours: bytes handed to the pipe in one write, and what a responder lets wait before it stops reading requests.
+const WRITE_BYTES = 256 * 1024
+const MAX_WAITING_BYTES = 1024 * 1024
+// Ours: pings of one channel that wait for their answer.
+const MAX_PINGS = 16
+// Ours: how long answers stay unacknowledged while no request carries the count.
+const ACK_DELAY_MS = 250
+
+/** What both sides of a channel need. */
+export interface ChannelInit {
+  /** 16 random bytes of this node (`wire.md §4.1`). */
+  instance: Uint8Array
+  limits: P2pLimits
+  clock: Clock
+  /** Bytes held for the peer at the other end. */
+  held: Held
+  /** Runs a function after the present turn of the event loop. */
+  afterTurn(run: () => void): void
+  /** The channel is gone; its requests were told before. */
+  onClose(error?: Error): void
+}
+
+function ended(cause?: Error): P2pError {
+  return new P2pError('unavailable', 'Cannot ask: the channel ended', { layer: 'protocol', cause })
+}
+
+/** The half that both sides share: the pipe, its turns, hello and ping. */
+class Line {
+  readonly outbox: Outbox
+  readonly #pipe: Pipe
+  readonly #init: ChannelInit
+  readonly #parser: FrameParser
+  readonly #onFrame: OnFrame
+  readonly #onOver: () => void
+  readonly #onRead: () => void
+  readonly #pauses: boolean
+  readonly #hello = Promise.withResolvers<Uint8Array>()
+  readonly #pings = new Map<number, PromiseWithResolvers<undefined>>()
+  #pong: Uint8Array | undefined
+  #scheduled = false
+  #writable = true
+  #paused = false
+  #pingNumber = 0
+  knownInstance: Uint8Array | undefined
+  closed = false
+
+  constructor(
+    pipe: Pipe,
+    init: ChannelInit,
+    ours: { side: Side; onFrame: OnFrame; onRead: () => void; onOver: () => void },
+  ) {
+    this.#pipe = pipe
+    this.#init = init
+    this.#onFrame = ours.onFrame
+    this.#onOver = ours.onOver
+    this.#onRead = ours.onRead
+    this.#pauses = ours.side === 'responder'
+    this.outbox = new Outbox(init.limits.maxFrameBytes)
+    this.#parser = new FrameParser(
+      ours.side === 'asker' ? 'responder' : 'asker',
+      init.limits.maxFrameBytes,
+      (kind, flags, number, body) => {
+        this.#frame(kind, flags, number, body)
+      },
+    )
+    this.#hello.promise.catch(() => {})
+    this.outbox.control(encodeFrame(KIND_HELLO, 0, 0, init.instance))
+    this.wake()
+  }
+
+  start(): void {
+    this.#pipe.listen({
+      data: (chunk) => {
+        this.#read(chunk)
+      },
+      drain: () => {
+        this.#writable = true
+        this.#flush()
+      },
+      end: () => {
+        this.close()
+      },
+      close: (error) => {
+        this.#over(error)
+      },
+    })
+    this.#pipe.resume()
+  }
+
+  /** The other side's instance, once its hello is here. Rejects when the channel ends before. */
+  get remoteInstance(): Promise<Uint8Array> {
+    return this.#hello.promise
+  }
+
+  wake(): void {
+    if (this.#scheduled || this.closed) return
+    this.#scheduled = true
+    this.#init.afterTurn(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  async ping(): Promise<number> {
+    if (this.closed || this.#pings.size >= MAX_PINGS) throw ended()
+    const number = (this.#pingNumber + 1) >>> 0
+    this.#pingNumber = number
+    const body = new Uint8Array(PING_BYTES)
+    new DataView(body.buffer).setUint32(4, number)
+    const startedMs = this.#init.clock.nowMs()
+    const answered = Promise.withResolvers<undefined>()
+    this.#pings.set(number, answered)
+    this.outbox.control(encodeFrame(KIND_PING, 0, 0, body))
+    this.wake()
+    await answered.promise
+    return this.#init.clock.nowMs() - startedMs
+  }
+
+  /** Ends both directions; what was queued still leaves. */
+  close(): void {
+    if (this.closed) return
+    this.#flush()
+    this.#pipe.end()
+    this.#over()
+  }
+
+  /** Ends at once. */
+  destroy(error: Error): void {
+    if (this.closed) return
+    this.#pipe.destroy(error)
+    this.#over(error)
+  }
+
+  #read(chunk: Uint8Array): void {
+    if (this.closed) return
+    try {
+      this.#parser.push(chunk)
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error))
+      this.destroy(cause)
+      return
+    }
+    this.#onRead()
+    if (this.#pauses && this.outbox.waitingBytes > MAX_WAITING_BYTES && !this.#paused) {
+      this.#paused = true
+      this.#pipe.pause()
+    }
+  }
+
+  #frame(kind: number, flags: number, number: number, body: Uint8Array): void {
+    if (kind === KIND_HELLO) {
+      this.knownInstance = body.slice()
+      this.#hello.resolve(this.knownInstance)
+    } else if (kind === KIND_PING) this.#pinged(flags, body)
+    else this.#onFrame(kind, flags, number, body)
+  }
+
+  #pinged(flags: number, body: Uint8Array): void {
+    if ((flags & FLAG_REPLY) === 0) {
+      this.#pong = encodeFrame(KIND_PING, FLAG_REPLY, 0, body)
+      this.wake()
+      return
+    }
+    const number = new DataView(body.buffer, body.byteOffset).getUint32(4)
+    if (!this.#pings.has(number)) throw violation('a reply to no ping')
+    // Of several pings only the last may be answered: its answer answers those before it.
+    for (const [sent, answered] of this.#pings) {
+      this.#pings.delete(sent)
+      answered.resolve(undefined)
+      if (sent === number) break
+    }
+  }
+
+  #flush(): void {
+    while (this.#writable && !this.closed && (this.#pong !== undefined || !this.outbox.empty)) {
+      if (this.#pong !== undefined) this.outbox.control(this.#pong)
+      this.#pong = undefined
+      const chunks = this.outbox.take(WRITE_BYTES)
+      if (chunks.length > 0) this.#writable = this.#pipe.write(chunks)
+    }
+    if (this.#paused && !this.closed && this.outbox.waitingBytes * 2 < MAX_WAITING_BYTES) {
+      this.#paused = false
+      this.#pipe.resume()
+    }
+  }
+
+  #over(error?: Error): void {
+    if (this.closed) return
+    this.closed = true
+    this.#hello.reject(ended(error))
+    this.outbox.clear()
+    for (const answered of this.#pings.values()) answered.reject(ended(error))
+    this.#pings.clear()
+    this.#onOver()
+    this.#init.onClose(error)
+  }
+}
+
+/** The channel of somebody who asks. */
+export class AskingChannel {
+  readonly asker: Asker
+  readonly #line: Line
+  readonly #clock: Clock
+  #stopAck: (() => void) | undefined
+
+  constructor(pipe: Pipe, init: ChannelInit) {
+    this.#clock = init.clock
+    const line = new Line(pipe, init, {
+      side: 'asker',
+      onFrame: (kind, flags, number, body) => {
+        this.asker.frame(kind, flags, number, body)
+      },
+      onRead: () => {
+        if (this.asker.owesAck) this.#ackLater()
+      },
+      onOver: () => {
+        this.#stopAck?.()
+        this.asker.lose()
+      },
+    })
+    this.#line = line
+    const { outbox } = line
+    const { held, limits } = init
+    const wake = (): void => {
+      line.wake()
+    }
+    this.asker = new Asker({ outbox, wake, held, limits })
+    line.start()
+  }
+
+  get closed(): boolean {
+    return this.#line.closed
+  }
+
+  /** The responder's instance. */
+  get remoteInstance(): Promise<Uint8Array> {
+    return this.#line.remoteInstance
+  }
+
+  /** The responder's instance, if its hello is here. */
+  get knownInstance(): Uint8Array | undefined {
+    return this.#line.knownInstance
+  }
+
+  /** Round trip in milliseconds. */
+  ping(): Promise<number> {
+    return this.#line.ping()
+  }
+
+  close(): void {
+    this.asker.ack()
+    this.#line.close()
+  }
+
+  destroy(error: Error): void {
+    this.#line.destroy(error)
+  }
+
+  #ackLater(): void {
+    this.#stopAck ??= this.#clock.setTimer(ACK_DELAY_MS, () => {
+      this.#stopAck = undefined
+      this.asker.ack()
+    })
+  }
+}
+
+/** The channel of somebody who answers. */
+export class AnsweringChannel {
+  readonly responder: Responder
+  readonly #line: Line
+
+  constructor(pipe: Pipe, init: ChannelInit & { host: ResponderHost }) {
+    const line = new Line(pipe, init, {
+      side: 'responder',
+      onFrame: (kind, flags, number, body) => {
+        this.responder.frame(kind, flags, number, body)
+      },
+      onRead: () => {},
+      onOver: () => {
+        this.responder.lose()
+      },
+    })
+    this.#line = line
+    const { outbox } = line
+    const { held, limits, host } = init
+    const wake = (): void => {
+      line.wake()
+    }
+    this.responder = new Responder({ outbox, wake, held, limits, host })
+    line.start()
+  }
+
+  get closed(): boolean {
+    return this.#line.closed
+  }
+
+  close(): void {
+    this.#line.close()
+  }
+
+  destroy(error: Error): void {
+    this.#line.destroy(error)
+  }
+}

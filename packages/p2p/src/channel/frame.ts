@@ -1,0 +1,376 @@
+/**
+ * Frames of the channel: bytes from and to fields, nothing else (`wire.md §3.1, §4`). What a frame may carry and who
+ * may send it is checked here; what it means is the business of `asker.ts` and `responder.ts`.
+ */
+import { RAN, STATUS_CODES } from '@stronghold/core'
+import type { Ran, StatusCode } from '@stronghold/core'
+
+import { LAYERS, P2pError } from '../errors.ts'
+import type { Layer } from '../errors.ts'
+
+// wire.md §3.1
+export const HEADER_BYTES = 10
+export const KIND_HELLO = 1
+export const KIND_REQUEST = 2
+export const KIND_RESPONSE = 3
+export const KIND_ITEM = 4
+export const KIND_END = 5
+export const KIND_ERROR = 6
+export const KIND_CANCEL = 7
+export const KIND_CREDIT = 8
+export const KIND_ACK = 9
+export const KIND_PING = 10
+export const FLAG_MORE = 0x01
+export const FLAG_REPLY = 0x02
+export const FLAG_CONT = 0x04
+
+// wire.md §4
+export const INSTANCE_BYTES = 16
+export const REQUEST_ID_BYTES = 16
+export const PING_BYTES = 8
+/** Names of methods that get a number on one channel. */
+export const MAX_NUMBERED_METHODS = 256
+/** Longest message of an error, in bytes. */
+export const MAX_ERROR_MESSAGE_BYTES = 512
+
+const FIXED_PRELUDE_BYTES = 30
+/** Longest prelude of a request: the fixed part and two names. */
+export const MAX_PRELUDE_BYTES: number = FIXED_PRELUDE_BYTES + 2 * 256
+
+// Ours: what an idle parser may keep allocated.
+const IDLE_BUFFER_BYTES = 1024
+
+/** Which side of the channel wrote a frame. */
+export type Side = 'asker' | 'responder'
+
+/** The other side broke a rule of `wire.md §3.1`. */
+export function violation(what: string): P2pError {
+  return new P2pError('invalid_argument', `Cannot read the channel: ${what}`, { layer: 'protocol' })
+}
+
+/** Writes a header at `at` and returns where the body goes. */
+export function writeHeader(
+  into: Uint8Array,
+  at: number,
+  kind: number,
+  flags: number,
+  number: number,
+  length: number,
+): number {
+  into[at] = kind
+  into[at + 1] = flags
+  writeUint32(into, at + 2, number)
+  writeUint32(into, at + 6, length)
+  return at + HEADER_BYTES
+}
+
+/** One whole small frame. */
+export function encodeFrame(
+  kind: number,
+  flags: number,
+  number: number,
+  body: Uint8Array,
+): Uint8Array {
+  const frame = new Uint8Array(HEADER_BYTES + body.byteLength)
+  frame.set(body, writeHeader(frame, 0, kind, flags, number, body.byteLength))
+  return frame
+}
+
+/** A credit or ack frame: four bytes of body. */
+export function encodeCount(kind: number, number: number, count: number): Uint8Array {
+  const frame = new Uint8Array(HEADER_BYTES + 4)
+  writeUint32(frame, writeHeader(frame, 0, kind, 0, number, 4), count)
+  return frame
+}
+
+/** Writes 32 bits, big-endian. */
+export function writeUint32(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24
+  into[at + 1] = value >>> 16
+  into[at + 2] = value >>> 8
+  into[at + 3] = value
+}
+
+/** Reads 32 bits, big-endian; bytes past the end count as zero. */
+export function readUint32(from: Uint8Array, at: number): number {
+  return (
+    (((from[at] ?? 0) << 24) |
+      ((from[at + 1] ?? 0) << 16) |
+      ((from[at + 2] ?? 0) << 8) |
+      (from[at + 3] ?? 0)) >>>
+    0
+  )
+}
+
+/** What stands before the message of a request (`wire.md §4.2`). */
+export interface Prelude {
+  /** 16 bytes. */
+  id: Uint8Array
+  timeoutMs: number
+  acked: number
+  credit: number
+  /** 0 when the name is given, else a number given to a name before. */
+  method: number
+  name?: { protocol: string; method: string }
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * The bytes of a prelude.
+ *
+ * @throws `RangeError` for a name that is not 1 to 255 bytes long
+ */
+export function encodePrelude(prelude: Prelude): Uint8Array {
+  const { name } = prelude
+  const protocol = name === undefined ? undefined : encodeName(name.protocol)
+  const method = name === undefined ? undefined : encodeName(name.method)
+  const nameBytes =
+    protocol === undefined || method === undefined ? 0 : 2 + protocol.byteLength + method.byteLength
+  const bytes = new Uint8Array(FIXED_PRELUDE_BYTES + nameBytes)
+  bytes.set(prelude.id)
+  writeUint32(bytes, 16, prelude.timeoutMs)
+  writeUint32(bytes, 20, prelude.acked)
+  writeUint32(bytes, 24, prelude.credit)
+  bytes[28] = prelude.method >>> 8
+  bytes[29] = prelude.method
+  if (protocol !== undefined && method !== undefined) {
+    bytes[30] = protocol.byteLength
+    bytes.set(protocol, 31)
+    bytes[31 + protocol.byteLength] = method.byteLength
+    bytes.set(method, 32 + protocol.byteLength)
+  }
+  return bytes
+}
+
+function encodeName(name: string): Uint8Array {
+  const bytes = encoder.encode(name)
+  if (bytes.byteLength < 1 || bytes.byteLength > 255) {
+    throw new RangeError(`Cannot name a method: ${name.slice(0, 64)} is not 1 to 255 bytes long`)
+  }
+  return bytes
+}
+
+/**
+ * The prelude at the start of a request's first frame, and where its message begins.
+ *
+ * @throws `P2pError` when it is cut off or malformed
+ */
+export function decodePrelude(body: Uint8Array): { prelude: Prelude; messageAt: number } {
+  if (body.byteLength < FIXED_PRELUDE_BYTES) throw violation('a request without its prelude')
+  const prelude: Prelude = {
+    // A copy: it outlives the buffer that the frame arrived in.
+    id: body.slice(0, REQUEST_ID_BYTES),
+    timeoutMs: readUint32(body, 16),
+    acked: readUint32(body, 20),
+    credit: readUint32(body, 24),
+    method: ((body[28] ?? 0) << 8) | (body[29] ?? 0),
+  }
+  if (prelude.timeoutMs === 0) throw violation('a request without a deadline')
+  if (prelude.method !== 0) return { prelude, messageAt: FIXED_PRELUDE_BYTES }
+  const protocol = decodeName(body, FIXED_PRELUDE_BYTES)
+  const method = decodeName(body, protocol.end)
+  prelude.name = { protocol: protocol.name, method: method.name }
+  return { prelude, messageAt: method.end }
+}
+
+function decodeName(body: Uint8Array, at: number): { name: string; end: number } {
+  const length = body[at] ?? 0
+  const end = at + 1 + length
+  if (length === 0 || end > body.byteLength) throw violation('a method name that is cut off')
+  try {
+    return { name: decoder.decode(body.subarray(at + 1, end)), end }
+  } catch {
+    throw violation('a method name that is not UTF-8')
+  }
+}
+
+/** What a frame of kind error says (`wire.md §4.5`). */
+export interface WireError {
+  code: StatusCode
+  ran: Ran
+  layer: Layer
+  reason: string | undefined
+  message: string
+}
+
+/** The body of an error frame; a message past 512 bytes is cut at a character. */
+export function encodeError(error: WireError): Uint8Array {
+  const reason = encoder.encode(error.reason ?? '')
+  const room = new Uint8Array(MAX_ERROR_MESSAGE_BYTES)
+  const { written } = encoder.encodeInto(error.message, room)
+  const body = new Uint8Array(4 + reason.byteLength + written)
+  body[0] = STATUS_CODES.indexOf(error.code) + 1
+  body[1] = RAN.indexOf(error.ran)
+  body[2] = LAYERS.indexOf(error.layer)
+  body[3] = reason.byteLength
+  body.set(reason, 4)
+  body.set(room.subarray(0, written), 4 + reason.byteLength)
+  return body
+}
+
+/**
+ * What an error frame says; unknown numbers read as `internal`, `maybe`, `handler`.
+ *
+ * @throws `P2pError` when it is cut off or longer than `wire.md §4.5` allows
+ */
+export function decodeError(body: Uint8Array): WireError {
+  const reasonLength = body[3] ?? 0
+  const messageAt = 4 + reasonLength
+  if (body.byteLength < messageAt) throw violation('an error that is cut off')
+  if (reasonLength > 32 || body.byteLength - messageAt > MAX_ERROR_MESSAGE_BYTES) {
+    throw violation('an error that is too long')
+  }
+  const reason = String.fromCharCode(...body.subarray(4, messageAt))
+  if (!/^[\x20-\x7e]*$/.test(reason)) throw violation('a reason that is not ASCII')
+  let message: string
+  try {
+    message = decoder.decode(body.subarray(messageAt))
+  } catch {
+    throw violation('an error that is not UTF-8')
+  }
+  return {
+    code: STATUS_CODES[(body[0] ?? 0) - 1] ?? 'internal',
+    ran: RAN[body[1] ?? 3] ?? 'maybe',
+    layer: LAYERS[body[2] ?? 8] ?? 'handler',
+    reason: reason === '' ? undefined : reason,
+    message,
+  }
+}
+
+/** Per kind: who sends it, whether it is about a request, the length of its body where fixed, its flags. */
+interface KindRule {
+  sender: Side | 'both'
+  aboutRequest: boolean
+  length: number | undefined
+  flags: number
+}
+
+const PARTS = FLAG_MORE | FLAG_CONT
+const KINDS: readonly (KindRule | undefined)[] = [
+  undefined,
+  { sender: 'both', aboutRequest: false, length: INSTANCE_BYTES, flags: 0 },
+  { sender: 'asker', aboutRequest: true, length: undefined, flags: PARTS },
+  { sender: 'responder', aboutRequest: true, length: undefined, flags: PARTS },
+  { sender: 'both', aboutRequest: true, length: undefined, flags: PARTS },
+  { sender: 'both', aboutRequest: true, length: 0, flags: 0 },
+  { sender: 'responder', aboutRequest: true, length: undefined, flags: 0 },
+  { sender: 'asker', aboutRequest: true, length: 0, flags: 0 },
+  { sender: 'both', aboutRequest: true, length: 4, flags: 0 },
+  { sender: 'asker', aboutRequest: false, length: 4, flags: 0 },
+  { sender: 'both', aboutRequest: false, length: PING_BYTES, flags: FLAG_REPLY },
+]
+
+/** Gets one whole frame. The body is a view that is valid during the call only. */
+export type OnFrame = (kind: number, flags: number, number: number, body: Uint8Array) => void
+
+/**
+ * Cuts a byte stream into frames and checks their headers. Holds less than one frame; an announced length
+ * allocates nothing.
+ */
+export class FrameParser {
+  readonly #sender: Side
+  readonly #maxFrameBytes: number
+  readonly #onFrame: OnFrame
+  #held: Uint8Array = new Uint8Array(HEADER_BYTES)
+  #heldBytes = 0
+  #greeted = false
+
+  /** `sender` is the side whose frames are read. */
+  constructor(sender: Side, maxFrameBytes: number, onFrame: OnFrame) {
+    this.#sender = sender
+    this.#maxFrameBytes = maxFrameBytes
+    this.#onFrame = onFrame
+  }
+
+  /** Bytes of the unfinished frame. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /**
+   * Takes the next bytes and hands out the frames that are whole.
+   *
+   * @throws `P2pError` at the first violation; nothing should be pushed after it
+   */
+  push(chunk: Uint8Array): void {
+    let at = 0
+    while (this.#heldBytes > 0) {
+      if (at === chunk.byteLength) return
+      at = this.#fill(chunk, at)
+    }
+    for (;;) {
+      const left = chunk.byteLength - at
+      const length = left < HEADER_BYTES ? 0 : this.#check(chunk, at)
+      if (left < HEADER_BYTES + length) break
+      at = this.#emit(chunk, at, length)
+    }
+    if (at < chunk.byteLength) this.#hold(chunk.subarray(at))
+  }
+
+  /** Completes the held frame as far as the chunk reaches; returns where it stopped reading. */
+  #fill(chunk: Uint8Array, at: number): number {
+    const goal =
+      this.#heldBytes < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + readUint32(this.#held, 6)
+    const end = Math.min(chunk.byteLength, at + goal - this.#heldBytes)
+    this.#hold(chunk.subarray(at, end))
+    if (this.#heldBytes === HEADER_BYTES && goal === HEADER_BYTES) {
+      if (this.#check(this.#held, 0) > 0) return end
+    }
+    if (this.#heldBytes >= HEADER_BYTES + readUint32(this.#held, 6)) {
+      const length = this.#heldBytes - HEADER_BYTES
+      this.#heldBytes = 0
+      this.#emit(this.#held, 0, length)
+      if (this.#held.byteLength > IDLE_BUFFER_BYTES) this.#held = new Uint8Array(HEADER_BYTES)
+    }
+    return end
+  }
+
+  /** Grows with what came, never with what was announced. */
+  #hold(part: Uint8Array): void {
+    const bytes = this.#heldBytes + part.byteLength
+    if (bytes > this.#held.byteLength) {
+      const grown = new Uint8Array(Math.max(bytes, 2 * this.#held.byteLength))
+      grown.set(this.#held.subarray(0, this.#heldBytes))
+      this.#held = grown
+    }
+    this.#held.set(part, this.#heldBytes)
+    this.#heldBytes = bytes
+  }
+
+  #emit(bytes: Uint8Array, at: number, length: number): number {
+    const end = at + HEADER_BYTES + length
+    this.#greeted = true
+    this.#onFrame(
+      bytes[at] ?? 0,
+      bytes[at + 1] ?? 0,
+      readUint32(bytes, at + 2),
+      bytes.subarray(at + HEADER_BYTES, end),
+    )
+    return end
+  }
+
+  /** Judges the header at `at` and returns the length of its body. */
+  #check(bytes: Uint8Array, at: number): number {
+    const kind = bytes[at] ?? 0
+    const flags = bytes[at + 1] ?? 0
+    const number = readUint32(bytes, at + 2)
+    const length = readUint32(bytes, at + 6)
+    const rule = KINDS[kind]
+    if (rule === undefined) throw violation(`unknown kind ${kind}`)
+    if (rule.sender !== 'both' && rule.sender !== this.#sender) {
+      throw violation(`kind ${kind} from the ${this.#sender}`)
+    }
+    if ((flags & ~rule.flags) !== 0) throw violation(`flags ${flags} on kind ${kind}`)
+    if ((number !== 0) !== rule.aboutRequest) throw violation(`number ${number} on kind ${kind}`)
+    if (length > this.#maxFrameBytes) throw violation(`a frame of ${length} bytes`)
+    if (rule.length !== undefined && length !== rule.length) {
+      throw violation(`${length} bytes of kind ${kind}`)
+    }
+    if ((flags & FLAG_MORE) !== 0 && length === 0) throw violation('an empty part')
+    if (kind !== KIND_HELLO && !this.#greeted) throw violation('no hello first')
+    if (kind === KIND_HELLO && this.#greeted) throw violation('a second hello')
+    return length
+  }
+}

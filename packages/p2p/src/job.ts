@@ -1,0 +1,380 @@
+/**
+ * One request from its arrival to its answer: check, firewall, handler, answer, deadline. It knows nothing of
+ * frames, and nothing of who else asks.
+ */
+import type { Checked } from '@stronghold/core'
+
+import type { Carrier } from './carry.ts'
+import type { Inflow, Outflow } from './channel/flow.ts'
+import type { WireError } from './channel/frame.ts'
+import type { Gone } from './channel/responder.ts'
+import { send } from './client.ts'
+import type { Clock } from './clock.ts'
+import type { Deadlines } from './deadlines.ts'
+import { isP2pError, P2pError } from './errors.ts'
+import type { Firewall, FinalDecision } from './firewall/firewall.ts'
+import type { ConnectionFacts, RequestFacts } from './firewall/rules.ts'
+import type { PeerId } from './identity.ts'
+import type { P2pLimits } from './limits.ts'
+import type { BoundMethod, HandlerContext } from './protocol.ts'
+
+/** What a server tells of each request, where somebody wants to know. */
+export interface ServerObserver {
+  /** The firewall denied a request, or a protocol by peer alone. */
+  denied(request: RequestFacts, decision: FinalDecision): void
+  /** A request got its answer, or failed. */
+  finished(request: RequestFacts, outcome: { code: 'ok' | WireError['code']; ms: number }): void
+  /** A handler threw what is no `P2pError`; the asker was told the id alone. */
+  handlerFailed(request: RequestFacts, id: string, error: unknown): void
+}
+
+/** A request in whatever framing, and the ways to answer it. */
+export interface Arrival {
+  readonly protocol: string
+  readonly method: string
+  readonly message: Uint8Array
+  readonly timeoutMs: number
+  onGone: ((gone: Gone) => void) | undefined
+  respond(message: Uint8Array): void
+  fail(error: WireError): void
+  upload(): Inflow
+  download(): Outflow
+}
+
+/** A method that is served. */
+export interface Served {
+  readonly bound: BoundMethod
+  readonly handler: (request: unknown, context: HandlerContext) => unknown
+}
+
+/** Where a request comes from. */
+export interface Origin {
+  readonly peer: PeerId
+  readonly connection: ConnectionFacts
+}
+
+/** How a framing carries requests and answers. */
+export interface Carriers {
+  readonly request: Carrier
+  readonly response: Carrier | undefined
+}
+
+/** What a job needs of its server. */
+export interface JobSeams {
+  readonly limits: P2pLimits
+  readonly clock: Clock
+  readonly firewall: Firewall
+  readonly deadlines: Deadlines
+  /** A new correlation id. */
+  randomText(): string
+  readonly observer: ServerObserver
+}
+
+/** What a job is about. */
+export interface JobInit {
+  origin: Origin
+  arrival: Arrival
+  method: Served
+  carriers: Carriers
+}
+
+/** One request from its arrival to its answer. `leave` is called once, when nothing of it runs any more. */
+export class Job {
+  readonly #server: JobSeams
+  readonly #init: JobInit
+  readonly #leave: () => void
+  readonly #startedMs: number
+  readonly deadlineMs: number
+  #request: RequestFacts | undefined
+  #control: AbortController | undefined
+  #aborted: { reason: unknown } | undefined
+  #running = false
+  #answered = false
+  #finished = false
+
+  constructor(
+    server: JobSeams,
+    init: JobInit,
+    leave: () => void,
+  ) {
+    this.#server = server
+    this.#init = init
+    this.#leave = leave
+    this.#startedMs = server.clock.nowMs()
+    this.deadlineMs =
+      this.#startedMs + Math.min(init.arrival.timeoutMs, server.limits.maxTimeoutMs)
+  }
+
+  start(): void {
+    const { arrival, carriers } = this.#init
+    arrival.onGone = (gone) => {
+      this.#gone(gone)
+    }
+    this.#server.deadlines.add(this)
+    try {
+      const checked = carriers.request.unpack(arrival.message, this.#server.limits)
+      if (checked instanceof Promise) {
+        checked.then(
+          (value) => {
+            this.#checked(value)
+          },
+          (error: unknown) => {
+            this.#crash(error)
+          },
+        )
+      } else this.#checked(checked)
+    } catch (error) {
+      this.#crash(error)
+    }
+  }
+
+  /** The deadline passed. */
+  expire(): void {
+    const ran = this.#running ? 'yes' : 'no'
+    this.#answer(
+      this.#problem('deadline_exceeded', 'request', ran, 'Cannot finish the request: its time is over'),
+    )
+    this.#abort(new DOMException('The deadline passed', 'TimeoutError'))
+    if (!this.#running) this.#finish()
+  }
+
+  /** Made only for handlers that look at it. */
+  get signal(): AbortSignal {
+    if (this.#control === undefined) {
+      this.#control = new AbortController()
+      if (this.#aborted !== undefined) this.#control.abort(this.#aborted.reason)
+    }
+    return this.#control.signal
+  }
+
+  #checked(checked: Checked<unknown>): void {
+    if (this.#answered) return
+    if (!checked.ok) {
+      const text = `Cannot read the request: ${checked.problem}`
+      this.#answer(this.#problem('invalid_argument', 'request', 'no', text))
+      this.#finish()
+      return
+    }
+    const { origin, arrival, method } = this.#init
+    const facts = factsOf(method, checked.value)
+    if (facts === undefined) {
+      // Rules that cannot see the facts cannot decide.
+      this.#answer(this.#problem('permission_denied', 'firewall', 'no', this.#deniedText()))
+      this.#finish()
+      return
+    }
+    const request = requestFacts(origin, arrival, facts.value)
+    this.#request = request
+    const decision = this.#server.firewall.inbound(request, this)
+    if (decision instanceof Promise) {
+      void decision.then((final) => {
+        this.#decided(request, checked.value, final)
+      })
+    } else this.#decided(request, checked.value, decision)
+  }
+
+  /** What is left until the deadline, for the firewall. */
+  get timeoutMs(): number {
+    return this.deadlineMs - this.#server.clock.nowMs()
+  }
+
+  #decided(request: RequestFacts, value: unknown, decision: FinalDecision): void {
+    if (this.#answered) return
+    if (decision.verdict !== 'allow') {
+      this.#answer(this.#problem('permission_denied', 'firewall', 'no', this.#deniedText()))
+      this.#server.observer.denied(request, decision)
+      this.#finish()
+      return
+    }
+    this.#running = true
+    this.#run(value).then(
+      () => {
+        this.#finish()
+      },
+      (error: unknown) => {
+        this.#crash(error)
+      },
+    )
+  }
+
+  #run(value: unknown): Promise<void> {
+    const { arrival, method, carriers } = this.#init
+    const { handler, bound } = method
+    const context = new Context(this, this.#init.origin)
+    if (bound.upload !== undefined) {
+      context.upload = items(arrival.upload(), bound.upload, this.#server.limits)
+    }
+    if (bound.download !== undefined) return this.#stream(handler(value, context), bound.download)
+    const result = handler(value, context)
+    const { response } = carriers
+    if (result instanceof Promise) {
+      return result.then((answer) => {
+        this.#respond(answer, response)
+      })
+    }
+    this.#respond(result, response)
+    return DONE
+  }
+
+  #respond(value: unknown, carrier: Carrier | undefined): void {
+    if (this.#answered) return
+    const message = carrier?.pack(value) ?? new Uint8Array(0)
+    this.#answered = true
+    this.#init.arrival.respond(message)
+    this.#tell('ok')
+  }
+
+  async #stream(result: unknown, carrier: Carrier): Promise<void> {
+    const outflow = this.#init.arrival.download()
+    await send(result as AsyncIterable<unknown>, carrier, outflow, this.#server.limits)
+    if (this.#answered) return
+    this.#answered = true
+    this.#tell('ok')
+  }
+
+  /** The handler, or the application's own schema, threw. */
+  #crash(error: unknown): void {
+    if (!this.#answered) this.#answer(this.#failure(error))
+    this.#finish()
+  }
+
+  #failure(error: unknown): WireError {
+    const ran = this.#running ? 'yes' : 'no'
+    if (isP2pError(error)) {
+      // What came from a third peer says nothing about whether this handler ran.
+      const own = error.layer === 'handler' && error.peer === undefined
+      return {
+        code: error.code,
+        ran: own ? error.ran : ran,
+        layer: 'handler',
+        reason: error.reason,
+        message: error.message,
+      }
+    }
+    const id = this.#server.randomText()
+    const { origin, arrival } = this.#init
+    const request = this.#request ?? requestFacts(origin, arrival, undefined)
+    this.#server.observer.handlerFailed(request, id, error)
+    return { code: 'internal', ran, layer: 'handler', reason: undefined, message: id }
+  }
+
+  #gone(gone: Gone): void {
+    this.#answered = true
+    this.#tell(gone === 'canceled' ? 'canceled' : 'unavailable')
+    this.#abort(new DOMException(`The request was ${gone}`, 'AbortError'))
+    if (!this.#running) this.#finish()
+  }
+
+  #abort(reason: unknown): void {
+    this.#aborted ??= { reason }
+    this.#control?.abort(reason)
+  }
+
+  #answer(error: WireError): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#init.arrival.fail(error)
+    this.#tell(error.code)
+  }
+
+  #tell(code: 'ok' | WireError['code']): void {
+    if (this.#request === undefined) return
+    const ms = this.#server.clock.nowMs() - this.#startedMs
+    this.#server.observer.finished(this.#request, { code, ms })
+  }
+
+  #problem(
+    code: WireError['code'],
+    layer: WireError['layer'],
+    ran: WireError['ran'],
+    message: string,
+  ): WireError {
+    return { code, ran, layer, reason: undefined, message }
+  }
+
+  #deniedText(): string {
+    return `Cannot run ${cut(this.#init.arrival.method)}: denied`
+  }
+
+  #finish(): void {
+    if (this.#finished) return
+    this.#finished = true
+    this.#server.deadlines.delete(this)
+    this.#leave()
+  }
+}
+
+const DONE: Promise<void> = Promise.resolve()
+
+class Context implements HandlerContext {
+  readonly #job: Job
+  readonly #origin: Origin
+  upload: AsyncIterable<unknown> | undefined
+
+  constructor(job: Job, origin: Origin) {
+    this.#job = job
+    this.#origin = origin
+  }
+
+  get peer(): PeerId {
+    return this.#origin.peer
+  }
+
+  get connection(): ConnectionFacts {
+    return this.#origin.connection
+  }
+
+  get signal(): AbortSignal {
+    return this.#job.signal
+  }
+
+  get deadlineMs(): number {
+    return this.#job.deadlineMs
+  }
+}
+
+async function* items(
+  inflow: Inflow,
+  carrier: Carrier,
+  limits: P2pLimits,
+): AsyncGenerator<unknown, void> {
+  try {
+    for (;;) {
+      const message = await inflow.next()
+      if (message === undefined) return
+      const checked = await carrier.unpack(message, limits)
+      if (!checked.ok) {
+        throw new P2pError('invalid_argument', `Cannot read an item: ${checked.problem}`, {
+          layer: 'handler',
+        })
+      }
+      yield checked.value
+    }
+  } finally {
+    inflow.abandon()
+  }
+}
+
+function factsOf(method: Served, request: unknown): { value: RequestFacts['facts'] } | undefined {
+  const { facts } = method.bound.definition
+  if (facts === undefined) return { value: undefined }
+  try {
+    return { value: Object.freeze(facts(request as never)) }
+  } catch {
+    return undefined
+  }
+}
+
+/** What rules, prompts and logs see of a request. */
+export function requestFacts(
+  origin: Origin,
+  { protocol, method }: { protocol: string; method: string },
+  facts: RequestFacts['facts'],
+): RequestFacts {
+  return { peer: origin.peer, connection: origin.connection, protocol, method, facts }
+}
+
+/** At most 64 characters. */
+export function cut(text: string): string {
+  return text.length > 64 ? `${text.slice(0, 63)}…` : text
+}
