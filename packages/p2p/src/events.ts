@@ -241,6 +241,12 @@ export interface EventsOptions<T extends EventType = EventType> {
   signal?: AbortSignal
 }
 
+/** Events of one subscription, as they come. */
+export interface EventStream<E> extends AsyncIterableIterator<E, undefined>, AsyncDisposable {
+  /** Ends the subscription; `break` calls it. Idempotent. */
+  return(): Promise<IteratorResult<E, undefined>>
+}
+
 /** The limits of events; see `P2pLimits`. */
 export interface EventLimits {
   readonly maxBufferedEvents: number
@@ -298,7 +304,7 @@ export class EventHub {
    */
   events<T extends EventType = EventType>(
     options: EventsOptions<T> = {},
-  ): AsyncIterableIterator<EventOf<T> | MissedEvent, undefined> {
+  ): EventStream<EventOf<T> | MissedEvent> {
     const { types, overflow, buffer, signal } = this.#check(options)
     const subscriber: Subscriber = new Subscriber(types, overflow, buffer, this.#limits, {
       nowMs: () => this.#clock.nowMs(),
@@ -315,7 +321,7 @@ export class EventHub {
       this.#subscribers.add(subscriber)
       this.#count(types, 1)
     }
-    return subscriber as AsyncIterableIterator<EventOf<T> | MissedEvent, undefined>
+    return subscriber as EventStream<NodeEvent> as EventStream<EventOf<T> | MissedEvent>
   }
 
   /** No more events: every iteration gives what it still has and is over. Idempotent. */
@@ -387,7 +393,7 @@ interface Kept {
 type Result = IteratorResult<NodeEvent, undefined>
 
 /** One subscriber: a bounded buffer that is an iterator. */
-class Subscriber implements AsyncIterableIterator<NodeEvent, undefined> {
+class Subscriber implements EventStream<NodeEvent> {
   readonly #types: ReadonlySet<EventType>
   readonly #overflow: 'block' | 'drop-latest' | 'keep-latest'
   readonly #buffer: number

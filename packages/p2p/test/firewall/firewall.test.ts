@@ -27,7 +27,7 @@ function firewallOf(init: FirewallInit): Firewall {
 
 /** An `onAsk` whose answers the test gives. */
 function asked(): {
-  onAsk: FirewallInit['onAsk']
+  onAsk: NonNullable<FirewallInit['onAsk']>
   asks: (AskRequest & { answer(a: unknown): void })[]
 } {
   const asks: (AskRequest & { answer(a: unknown): void })[] = []
