@@ -18,6 +18,7 @@ type Chunks = Iterable<Uint8Array> & { byteLength: number }
 export class PipeConnection extends AbstractMultiaddrConnection {
   readonly #pipe: Pipe
   readonly #closed = Promise.withResolvers<undefined>()
+  #gone: { error: Error | undefined } | undefined
   #taken = false
   #read = false
 
@@ -49,9 +50,13 @@ export class PipeConnection extends AbstractMultiaddrConnection {
     if (this.#taken) throw new TypeError('Cannot take the pipe: it was taken')
     if (this.#read) throw new TypeError('Cannot take the pipe: somebody reads its connection')
     this.#taken = true
-    return new TakenPipe(this.#pipe, (error) => {
-      this.#over(error)
-    })
+    return new TakenPipe(
+      this.#pipe,
+      (error) => {
+        this.#over(error)
+      },
+      () => this.#gone,
+    )
   }
 
   override addEventListener(
@@ -100,6 +105,7 @@ export class PipeConnection extends AbstractMultiaddrConnection {
   }
 
   #over(error: Error | undefined): void {
+    this.#gone = { error }
     this.#closed.resolve(undefined)
     this.onTransportClosed(error)
   }
@@ -108,6 +114,7 @@ export class PipeConnection extends AbstractMultiaddrConnection {
 /** A pipe as a libp2p stream: what a muxer hands out. */
 export class PipeStream extends AbstractStream {
   readonly #pipe: Pipe
+  #gone: { error: Error | undefined } | undefined
   #taken = false
 
   constructor(pipe: Pipe, init: AbstractStreamInit) {
@@ -144,9 +151,13 @@ export class PipeStream extends AbstractStream {
       this.#pipe.unshift(this.readBuffer.slice())
       this.readBuffer.consume(byteLength)
     }
-    return new TakenPipe(this.#pipe, (error) => {
-      this.#over(error)
-    })
+    return new TakenPipe(
+      this.#pipe,
+      (error) => {
+        this.#over(error)
+      },
+      () => this.#gone,
+    )
   }
 
   override addEventListener(...args: Parameters<AbstractStream['addEventListener']>): void {
@@ -188,6 +199,7 @@ export class PipeStream extends AbstractStream {
   }
 
   #over(error: Error | undefined): void {
+    this.#gone = { error }
     if (this.status !== 'open' && this.status !== 'closing') return
     if (isP2pError(error) && error.reason === 'reset') this.onRemoteReset()
     else this.onTransportClosed(error)
@@ -196,12 +208,21 @@ export class PipeStream extends AbstractStream {
 
 /** A pipe in new hands; the stream it came from still hears of its end. */
 class TakenPipe implements Pipe {
+  /** The pipe as it was made: for who needs more of it than a pipe has. */
+  readonly below: Pipe
   readonly #pipe: Pipe
   readonly #onClose: (error?: Error) => void
+  readonly #gone: () => { error: Error | undefined } | undefined
 
-  constructor(pipe: Pipe, onClose: (error?: Error) => void) {
+  constructor(
+    pipe: Pipe,
+    onClose: (error?: Error) => void,
+    gone: () => { error: Error | undefined } | undefined,
+  ) {
+    this.below = pipe
     this.#pipe = pipe
     this.#onClose = onClose
+    this.#gone = gone
   }
 
   get queuedBytes(): number {
@@ -237,6 +258,14 @@ class TakenPipe implements Pipe {
   }
 
   listen(events: PipeEvents): void {
+    const gone = this.#gone()
+    if (gone !== undefined) {
+      // It closed while the stream was the only one to hear it.
+      queueMicrotask(() => {
+        events.close(gone.error)
+      })
+      return
+    }
     this.#pipe.listen({
       data: (chunk) => {
         events.data(chunk)

@@ -157,6 +157,15 @@ export class SocketPipe implements Pipe {
   }
 }
 
+/**
+ * The socket under a pipe, as `SocketPipe.takeSocket` hands it out, also through the connection that it was taken
+ * from. Undefined for a pipe that runs on something else.
+ */
+export function takeSocket(pipe: Pipe): TakenSocket | undefined {
+  const lowest = 'below' in pipe ? pipe.below : pipe
+  return lowest instanceof SocketPipe ? lowest.takeSocket() : undefined
+}
+
 function read(socket: Socket): Buffer | null {
   return socket.read() as Buffer | null
 }

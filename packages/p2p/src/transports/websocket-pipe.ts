@@ -11,7 +11,7 @@ import type { P2pLimits } from '../limits.ts'
 import { Inbox } from './inbox.ts'
 
 /** Bytes unsent from which `write` says false; as a socket of Node.js has it. */
-export const HIGH_WATER_BYTES = 64 * 1024
+export const HIGH_WATER_BYTES: number = 64 * 1024
 /** Longest frame sent, so that every receiver takes it and nobody waits for its end. */
 const MAX_SENT_FRAME_BYTES = 64 * 1024
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 
 import { isP2pError } from '../../src/errors.ts'
 import { DEFAULT_LIMITS, resolveLimits } from '../../src/limits.ts'
@@ -8,9 +8,9 @@ import { SocketPipe } from '../../src/transports/socket-pipe.ts'
 
 import { pattern, Recorder, turns } from './pipe-events.ts'
 import { pipeSuite } from './pipe-suite.ts'
-import { noSocketsLeft, socketPair } from './socket-pair.ts'
+import { leavesNoSockets, socketPair } from './socket-pair.ts'
 
-afterEach(noSocketsLeft)
+leavesNoSockets()
 
 pipeSuite('a TCP socket', {
   open: async () => {
