@@ -22,17 +22,26 @@ export type AdmissionLimits = Pick<
   | 'maxBlocked'
 >
 
+/** Why connections are refused. */
+const REFUSALS = [
+  'banned',
+  'blocked',
+  'too_many_pending',
+  'too_many_pending_from_address',
+  'too_many_from_address',
+  'too_many_with_peer',
+  'too_many_inbound',
+  'too_many_outbound',
+  'closed',
+] as const
+
 /** Why a connection is refused. */
-export type Refusal =
-  | 'banned'
-  | 'blocked'
-  | 'too_many_pending'
-  | 'too_many_pending_from_address'
-  | 'too_many_from_address'
-  | 'too_many_with_peer'
-  | 'too_many_inbound'
-  | 'too_many_outbound'
-  | 'closed'
+export type Refusal = (typeof REFUSALS)[number]
+
+/** Narrows the reason of an error. */
+export function isRefusal(reason: unknown): reason is Refusal {
+  return (REFUSALS as readonly unknown[]).includes(reason)
+}
 
 /** A connection's place. Hold it as long as the connection lives; release it once that is gone. */
 export interface Ticket {

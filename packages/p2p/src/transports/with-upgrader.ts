@@ -16,8 +16,16 @@ import type {
 } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
-/** The same transport to everybody who looks at it; what it connects is upgraded by `upgrader`. */
-export function withUpgrader(transport: Transport, upgrader: Upgrader): Transport {
+import type { P2pUpgrader } from '../connection/upgrader.ts'
+
+/**
+ * The same transport to everybody who looks at it; what it connects is upgraded by `upgrader`, which may ask for a
+ * second dial where it has a `dial` of its own.
+ */
+export function withUpgrader(
+  transport: Transport,
+  upgrader: Upgrader & Partial<Pick<P2pUpgrader, 'dial'>>,
+): Transport {
   const startable: Partial<Startable> = isStartable(transport) ? transport : {}
   return {
     [transportSymbol]: true,
@@ -37,7 +45,12 @@ export function withUpgrader(transport: Transport, upgrader: Upgrader): Transpor
       afterStop: () => startable.afterStop?.(),
     }),
     dial: (address: Multiaddr, options: DialTransportOptions): Promise<Connection> =>
-      transport.dial(address, { ...options, upgrader }),
+      upgrader.dial === undefined
+        ? transport.dial(address, { ...options, upgrader })
+        : upgrader.dial(
+            (attempt, signal) => transport.dial(address, { ...options, signal, upgrader: attempt }),
+            options.signal,
+          ),
     createListener: (options: CreateListenerOptions): Listener =>
       transport.createListener({ ...options, upgrader }),
     listenFilter: (addresses: Multiaddr[]) => transport.listenFilter(addresses),
