@@ -123,8 +123,8 @@ class Search {
   async follow(address: Multiaddr, depth: number): Promise<void> {
     const [first, ...rest] = address.getComponents()
     const { signal, limits } = this.#options
-    if (this.found.size >= limits.maxDnsAnswers) return
-    if (first === undefined || !isResolvable(address)) {
+    if (first === undefined || this.found.size >= limits.maxDnsAnswers) return
+    if (!isResolvable(address)) {
       this.found.set(address.toString(), address)
       return
     }
