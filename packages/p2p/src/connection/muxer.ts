@@ -139,6 +139,7 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
     pipe.listen({
       data: (chunk) => {
         this.#lastHeardMs = this.#clock.nowMs()
+        this.#probedMs = undefined
         this.session.receive(chunk, this.#lastHeardMs)
       },
       drain: () => {
@@ -408,9 +409,6 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
     const { keepAliveIntervalMs, keepAliveTimeoutMs } = this.#init.limits
     const nowMs = this.#clock.nowMs()
     const silentMs = Math.max(0, nowMs - this.#lastHeardMs)
-    if (this.#probedMs !== undefined && this.#lastHeardMs > this.#probedMs) {
-      this.#probedMs = undefined
-    }
     let nextMs = keepAliveIntervalMs - silentMs
     if (this.#probedMs !== undefined) {
       nextMs = this.#probedMs + keepAliveTimeoutMs - nowMs
