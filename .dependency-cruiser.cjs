@@ -115,6 +115,13 @@ module.exports = {
       },
     },
     {
+      name: 'p2p-pure-types',
+      comment: 'what a peer id is, a pure module need not know: it takes the type and no function',
+      severity: 'error',
+      from: { path: PURE_P2P },
+      to: { path: '^packages/p2p/src/identity\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'p2p-node-only-by-runtime',
       comment:
         'the root entry runs in a browser: files that need Node.js are reached by #runtime only',
@@ -155,7 +162,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '(^|/)dist/' },
+    exclude: { path: '^packages/[^/]+/(dist|test)/' },
     tsPreCompilationDeps: true,
     detectProcessBuiltinModuleCalls: true,
     tsConfig: { fileName: 'tsconfig.check.json' },

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
 const problems: string[] = []
 
-const GENERATED: Record<string, () => string> = { imports, limits }
+const GENERATED: Record<string, () => string> = { example, imports, limits }
 
 for (const file of globSync('{*.md,docs/*.md,packages/*/*.md}', { cwd: ROOT }).sort()) {
   if (file.endsWith('.api.md')) continue
@@ -30,7 +30,9 @@ for (const file of globSync('{*.md,docs/*.md,packages/*/*.md}', { cwd: ROOT }).s
   if (after !== before && write) writeFileSync(join(ROOT, file), after)
   if (after !== before && !write) problems.push(`${file}: stale, run \`npm run docs\``)
   checkLinks(file, after)
+  checkTests(file, after)
 }
+checkNames()
 
 for (const problem of problems) console.log(problem)
 process.exitCode = problems.length > 0 ? 1 : 0
@@ -43,6 +45,37 @@ function checkLinks(file: string, text: string): void {
     const [path = ''] = target.split('#')
     if (!existsSync(join(ROOT, dirname(file), path))) problems.push(`${file}: no file ${target}`)
   }
+}
+
+/** A test that is named as `path › title` exists. */
+function checkTests(file: string, text: string): void {
+  for (const [, path = '', title] of text.matchAll(/`([\w./-]+\.test\.ts)(?: › ([^`]+))?`/g)) {
+    if (path.startsWith('*')) continue
+    if (!existsSync(join(ROOT, path))) {
+      problems.push(`${file}: no test ${path}`)
+    } else if (title !== undefined && !readFileSync(join(ROOT, path), 'utf8').includes(title)) {
+      problems.push(`${file}: ${path} has no test "${title}"`)
+    }
+  }
+}
+
+/** Whatever the README of p2p calls `node.x` is a member of `Node` in the API report. */
+function checkNames(): void {
+  const report = join(ROOT, 'packages/p2p/p2p.api.md')
+  const readme = readFileSync(join(ROOT, 'packages/p2p/README.md'), 'utf8')
+  const api = existsSync(report) ? readFileSync(report, 'utf8') : ''
+  const [, members = ''] = /export interface Node [^]*?\{\n([^]*?)\n\}/.exec(api) ?? []
+  const names = new Set([...readme.matchAll(/`node\.(\w+)/g)].map(([, name = '']) => name))
+  for (const name of names) {
+    if (new RegExp(`^    (readonly )?${name}[(:<?]`, 'm').test(members)) continue
+    problems.push(`packages/p2p/README.md: Node has no ${name}`)
+  }
+}
+
+/** The program that the README shows, which is checked and run like any other. */
+function example(): string {
+  const code = readFileSync(join(ROOT, 'examples/two-nodes.ts'), 'utf8')
+  return `\`\`\`ts\n${code}\`\`\``
 }
 
 interface Cruised {
