@@ -189,8 +189,10 @@ class Identifying implements IdentifyService {
 
   async #ask(connection: Connection): Promise<IdentifyResult> {
     const pipe = await this.#open(connection, IDENTIFY_PROTOCOL)
+    const message = await this.#read(pipe)
+    // Not before: some take an end for a hurry to be gone, and answer nobody.
     pipe.end()
-    return this.#take(connection, await this.#read(pipe))
+    return this.#take(connection, message)
   }
 
   async #hear(stream: Stream, connection: Connection): Promise<void> {

@@ -153,6 +153,7 @@ class Pinging implements PingService {
           }
           signal.removeEventListener('abort', onAbort)
           pipe.listen({ data: () => pipe.destroy(), drain: () => {}, end: () => {}, close: leave })
+          pipe.end()
         },
         drain: () => {},
         end: () => {
@@ -164,7 +165,6 @@ class Pinging implements PingService {
       })
       if (signal.aborted) return void onAbort()
       pipe.write([sent.slice()])
-      pipe.end()
       pipe.resume()
     })
   }
