@@ -1,15 +1,25 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect as connectTls, TLSSocket } from 'node:tls'
+import { fileURLToPath } from 'node:url'
+
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { expect, test } from 'vitest'
 
+import { pipePair } from '../../src/transports/pipe-pair.ts'
+import { takeSocket } from '../../src/transports/socket-pipe.ts'
+import type { TakenSocket } from '../../src/transports/socket-pipe.ts'
 import { tcp } from '../../src/transports/tcp.ts'
 import type { TcpDialOptions } from '../../src/transports/tcp.ts'
 
+import { TEST_CERTIFICATE, TEST_KEY } from './certificate.ts'
 import { hasIp6 } from './ip6.ts'
 import { Recorder, turns } from './pipe-events.ts'
 import { leavesNoSockets } from './socket-pair.ts'
 import { transportSuite } from './transport-suite.ts'
 import { components, PipeUpgrader } from './upgraders.ts'
+import type { Taken } from './upgraders.ts'
 
 leavesNoSockets()
 
@@ -125,8 +135,59 @@ test.skipIf(!hasIp6)('IPv6: listens, dials, and keeps apart from IPv4', async ()
   await transport.dial(loopback as Multiaddr, { upgrader, signal })
   const [arrived] = await upgrader.arrivals(1)
   expect(arrived?.connection.remoteAddr.toString()).toMatch(/^\/ip6\/::1\/tcp\/\d+$/)
-  const near = new Recorder((upgrader.outbound[0] as { pipe: never }).pipe)
+  const near = new Recorder((upgrader.outbound[0] as Taken).pipe)
   arrived?.pipe.destroy()
   await near.until(() => near.closed)
   await Promise.all([six.close(), four.close()])
+})
+
+test('the socket of a connection can be taken for native TLS, with what came before', async () => {
+  const upgrader = new PipeUpgrader()
+  const listener = transport.createListener({ upgrader })
+  await listener.listen(multiaddr('/ip4/127.0.0.1/tcp/0'))
+  await transport.dial(listener.getAddrs()[0] as Multiaddr, { upgrader, signal })
+  const [far] = (await upgrader.arrivals(1)) as [Taken]
+  const [near] = upgrader.outbound as [Taken]
+  const negotiated = new Recorder(far.pipe)
+  near.pipe.write([Uint8Array.of(1)])
+  await negotiated.until(() => negotiated.bytes === 1)
+  far.pipe.pause()
+
+  const nearSocket = takeSocket(near.pipe) as TakenSocket
+  const client = connectTls({ socket: nearSocket.socket, rejectUnauthorized: false })
+  client.write('hello')
+  // The first bytes of the handshake are read before anybody knows that it is one.
+  await turns(20)
+  const { socket, head } = takeSocket(far.pipe) as TakenSocket
+  if (head.byteLength > 0) socket.unshift(head)
+  const server = new TLSSocket(socket, { isServer: true, key: TEST_KEY, cert: TEST_CERTIFICATE })
+  const [data] = (await once(server, 'data')) as [Buffer]
+  expect(data.toString()).toBe('hello')
+  client.destroy()
+  server.destroy()
+  socket.destroy()
+  await listener.close()
+})
+
+test('a pipe that is no socket has none to take', () => {
+  expect(takeSocket(pipePair()[0])).toBeUndefined()
+})
+
+test('a process out of descriptors accepts again when it has some', async () => {
+  // Two levels: the limit must not be this process's own.
+  const program = fileURLToPath(new URL('./out-of-descriptors.ts', import.meta.url))
+  const child = spawn(
+    'sh',
+    [
+      '-c',
+      'ulimit -n 64 && exec "$0" --conditions=@stronghold/source "$1"',
+      process.execPath,
+      program,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const [code] = (await once(child, 'close')) as [number]
+  expect([code, said.trim()]).toEqual([0, 'served after the flood'])
 })

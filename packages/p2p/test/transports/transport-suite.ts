@@ -11,6 +11,7 @@ import { pattern, Recorder } from './pipe-events.ts'
 import { pipeSuite } from './pipe-suite.ts'
 import type { PipeSuite } from './pipe-suite.ts'
 import { PipeUpgrader, RefusingUpgrader, StuckUpgrader } from './upgraders.ts'
+import type { Taken } from './upgraders.ts'
 
 export interface TransportSuite extends Omit<PipeSuite, 'open'> {
   transport: Transport
@@ -164,7 +165,7 @@ export function transportSuite(name: string, suite: TransportSuite): void {
       const [address] = listener.getAddrs() as [Multiaddr]
       const accepting = new PipeUpgrader()
       await transport.dial(address, { upgrader: accepting, signal })
-      const near = new Recorder((accepting.outbound[0] as { pipe: Pipe }).pipe)
+      const near = new Recorder((accepting.outbound[0] as Taken).pipe)
       await near.until(() => near.closed)
       expect(near.error).toBeInstanceOf(Error)
       await listener.close()
@@ -189,7 +190,7 @@ export function transportSuite(name: string, suite: TransportSuite): void {
       const [inbound] = await upgrader.arrivals(1)
       await listener.close()
       expect(inbound?.options.signal.aborted).toBe(true)
-      const near = new Recorder((dialler.outbound[0] as { pipe: Pipe }).pipe)
+      const near = new Recorder((dialler.outbound[0] as Taken).pipe)
       await near.until(() => near.closed)
       expect(near.error).toBeInstanceOf(Error)
     })
