@@ -57,7 +57,7 @@ export interface YamuxEvents {
   pong(opaque: number): void
   /** The other side opens and takes no stream any more; with another code than normal, `failed` follows. */
   goAway(code: number): void
-  /** The session is over, all streams have been told. A last `take` may hold the go away frame. */
+  /** The session is over; its streams are told next. A last `take` may hold the go away frame. */
   failed(message: string): void
 }
 
@@ -369,6 +369,10 @@ export class YamuxSession {
   lost(): void {
     if (this.#over) return
     this.#over = true
+    this.#dropStreams()
+  }
+
+  #dropStreams(): void {
     for (const stream of [...this.#streams.values()]) {
       // What both sides ended was complete before; the reader may still finish it.
       if (stream.finSent && stream.remoteEnded) continue
@@ -575,8 +579,9 @@ export class YamuxSession {
     this.#remoteGoneAway = true
     this.#events.goAway(code)
     if (code !== GO_AWAY.normal && !this.#over) {
-      this.lost()
+      this.#over = true
       this.#events.failed(`the other side went away with code ${code}`)
+      this.#dropStreams()
     }
   }
 
@@ -814,7 +819,9 @@ export class YamuxSession {
   /** One clear end: every stream is told, a go away frame says why, and nothing is read any more. */
   #fail(message: string): void {
     if (this.#over) return
-    this.abort(GO_AWAY.protocolError)
+    this.#writer.header(TYPE.goAway, 0, 0, GO_AWAY.protocolError)
+    this.#over = true
     this.#events.failed(message)
+    this.#dropStreams()
   }
 }
