@@ -9,7 +9,7 @@ import type { P2pLimits } from '../limits.ts'
 
 import type { TransportComponents } from './dial.ts'
 import type { WebSocketEndpoint } from './endpoint.ts'
-import { HIGH_WATER_BYTES, WebSocketPipe } from './websocket-pipe.ts'
+import { HIGH_WATER_BYTES, isCleanClose, WebSocketPipe } from './websocket-pipe.ts'
 import type { FrameEvents, Frames } from './websocket-pipe.ts'
 import { webSocketTransport } from './websocket.ts'
 
@@ -23,6 +23,9 @@ export interface BrowserWebSocketInit {
 
 /** Time between two looks at how much of what was sent has left: a browser tells nobody. */
 const POLL_MS = 5
+
+/** From the range that applications may use (RFC 6455 §7.4.2): any code that does not say that all is well. */
+const RESET_CODE = 4000
 
 /** The WebSocket transport over the `WebSocket` of the platform. Listens on nothing. */
 export function browserWebSocket(
@@ -93,10 +96,10 @@ function framesOf(socket: WebSocket, events: FrameEvents, clock: Clock): Frames 
       return
     }
     closed(new Error('the other side sent text'))
-    socket.close()
+    socket.close(RESET_CODE)
   })
-  socket.addEventListener('close', ({ code, wasClean }) => {
-    closed(wasClean ? undefined : new Error(`the WebSocket was closed with code ${code}`))
+  socket.addEventListener('close', ({ code }) => {
+    closed(isCleanClose(code) ? undefined : new Error(`the WebSocket was closed with code ${code}`))
   })
   return {
     send: (frame) => {
@@ -114,8 +117,8 @@ function framesOf(socket: WebSocket, events: FrameEvents, clock: Clock): Frames 
       socket.close(1000)
     },
     terminate: () => {
-      // A browser has no way to cut a connection: it is closed, and what still comes is dropped.
-      socket.close()
+      // A browser has no way to cut a connection: it is closed in a way that is no end, and what comes is dropped.
+      socket.close(RESET_CODE)
       queueMicrotask(() => {
         closed()
       })

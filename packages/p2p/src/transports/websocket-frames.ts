@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws'
 
 import type { Pipe } from '../connection/pipe.ts'
 
-import { WebSocketPipe } from './websocket-pipe.ts'
+import { isCleanClose, WebSocketPipe } from './websocket-pipe.ts'
 import type { FrameEvents, Frames, WebSocketPipeLimits } from './websocket-pipe.ts'
 
 /** A pipe over a `ws` socket that is open, paused before it has read anything. */
@@ -31,7 +31,7 @@ function framesOf(socket: WebSocket, events: FrameEvents): Frames {
     events.data(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   })
   socket.on('close', (code) => {
-    if (failure === undefined && CLEAN.has(code)) events.closed()
+    if (failure === undefined && isCleanClose(code)) events.closed()
     else events.closed(failure ?? new Error(`the WebSocket was closed with code ${code}`))
   })
   return {
@@ -55,6 +55,3 @@ function framesOf(socket: WebSocket, events: FrameEvents): Frames {
     },
   }
 }
-
-/** RFC 6455 §7.4.1: done, going away, and a close frame without a code. */
-const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005])

@@ -15,6 +15,13 @@ export const HIGH_WATER_BYTES: number = 64 * 1024
 /** Longest frame sent, so that every receiver takes it and nobody waits for its end. */
 const MAX_SENT_FRAME_BYTES = 64 * 1024
 
+const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005])
+
+/** Whether a close code says that all is well: done, going away, or no code at all (RFC 6455 §7.4.1). */
+export function isCleanClose(code: number): boolean {
+  return CLEAN.has(code)
+}
+
 /** A WebSocket as the pipe needs it. */
 export interface Frames {
   /** Sends one binary frame; `FrameEvents.sent` follows when the socket has taken it. */
