@@ -138,6 +138,8 @@ class MemoryListener extends TypedEventEmitter<ListenerEvents> implements Listen
     this.#acceptor.stop()
     if (leave === undefined) return
     leave()
+    // Not in this turn: who closes several listeners keeps a list of them that the event changes.
+    await Promise.resolve()
     this.safeDispatchEvent('close')
   }
 }
