@@ -288,10 +288,10 @@ class Identifying implements IdentifyService {
           finish(malformed(), false)
         },
         close: (error) => {
-          finish(error ?? malformed(), false)
+          finish(error ?? gone(), false)
         },
       })
-      if (pipe.closed) finish(malformed(), false)
+      if (pipe.closed) finish(gone(), false)
       else pipe.resume()
     })
   }
@@ -459,6 +459,12 @@ function tooLong(): P2pError {
 
 function unexpected(): P2pError {
   return new P2pError('invalid_argument', 'Cannot tell who we are: the other side talks', {
+    layer: 'protocol',
+  })
+}
+
+function gone(): P2pError {
+  return new P2pError('unavailable', 'Cannot identify the peer: the stream ended', {
     layer: 'protocol',
   })
 }

@@ -20,10 +20,10 @@ import type { Pipe } from './pipe.ts'
 /** The protocol id. */
 export const PING_PROTOCOL = '/ipfs/ping/1.0.0'
 
-// ping.md: the listener accepts at most two streams per peer, the dialer opens one.
+// ping.md: the listener accepts at most two streams per peer. The dialer uses one; another may still be ending.
 const PING_BYTES = 32
 const INBOUND_PER_PEER = 2
-const OUTBOUND_PER_CONNECTION = 1
+const OUTBOUND_PER_CONNECTION = 2
 
 /** What ping needs to know. */
 export interface PingInit {
@@ -164,6 +164,7 @@ class Pinging implements PingService {
         },
       })
       if (signal.aborted) return void onAbort()
+      if (pipe.closed) return void fail(pingError('unavailable', 'the stream ended'))
       pipe.write([sent.slice()])
       pipe.resume()
     })

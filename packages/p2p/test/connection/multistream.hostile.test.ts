@@ -51,30 +51,34 @@ function malformedInput(random: (below: number) => number): Uint8Array {
   return bytes.subarray(random(3), bytes.byteLength - random(3))
 }
 
-test(`${INPUTS.toString()} malformed inputs neither crash a negotiation nor stay in memory`, () => {
-  const random = randomFrom(0x5eed)
-  const kept: unknown[] = []
-  const before = heldBytes()
-  const ends: Record<string, number> = {}
-  for (let count = 0; count < INPUTS; count++) {
-    const input = malformedInput(random)
-    const machine =
-      random(2) === 0
-        ? new Listening((protocol) => protocol === '/noise', limits)
-        : new Proposing(['/noise'], limits)
-    const cut = random(input.byteLength)
-    let step = machine.feed(input.subarray(0, cut))
-    if (step.end === undefined) step = machine.feed(input.subarray(cut))
-    const kind = step.end?.kind ?? 'more'
-    ends[kind] = (ends[kind] ?? 0) + 1
-    // The last thousand stay alive, as connections in handshake would.
-    kept[count % 1000] = machine
-  }
-  expect(heldBytes() - before).toBeLessThan(20 * MIB)
-  expect(kept.length).toBe(1000)
-  // The inputs reach every way out.
-  expect(Object.keys(ends).sort()).toEqual(['agreed', 'malformed', 'more', 'refused'])
-})
+test(
+  `${INPUTS.toString()} malformed inputs neither crash a negotiation nor stay in memory`,
+  { timeout: INPUTS },
+  () => {
+    const random = randomFrom(0x5eed)
+    const kept: unknown[] = []
+    const before = heldBytes()
+    const ends: Record<string, number> = {}
+    for (let count = 0; count < INPUTS; count++) {
+      const input = malformedInput(random)
+      const machine =
+        random(2) === 0
+          ? new Listening((protocol) => protocol === '/noise', limits)
+          : new Proposing(['/noise'], limits)
+      const cut = random(input.byteLength)
+      let step = machine.feed(input.subarray(0, cut))
+      if (step.end === undefined) step = machine.feed(input.subarray(cut))
+      const kind = step.end?.kind ?? 'more'
+      ends[kind] = (ends[kind] ?? 0) + 1
+      // The last thousand stay alive, as connections in handshake would.
+      kept[count % 1000] = machine
+    }
+    expect(heldBytes() - before).toBeLessThan(20 * MIB)
+    expect(kept.length).toBe(1000)
+    // The inputs reach every way out.
+    expect(Object.keys(ends).sort()).toEqual(['agreed', 'malformed', 'more', 'refused'])
+  },
+)
 
 test('an announced length costs nothing until it is sent', () => {
   const before = heldBytes()
