@@ -329,6 +329,12 @@ export class Calls {
 
   #again(call: Call): void {
     const { init } = call
+    const why = call.channel?.closedWith
+    if (isP2pError(why, 'unimplemented')) {
+      // The peer offers no channel: asking again changes nothing.
+      this.fail(call, why)
+      return
+    }
     const unary = !init.downloads && !init.uploads
     const may = !call.left || init.readOnly || (unary && call.instance !== undefined)
     if (!may || call.sends >= MAX_SENDS || this.#closed) this.fail(call, lost(this.#init.peer))

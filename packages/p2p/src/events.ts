@@ -129,6 +129,14 @@ export interface ResponseEvent extends RequestEventBase {
   readonly sentBytes: number
 }
 
+/** A handler threw what is no `P2pError`. The asker was told `internal` and the id, nothing else. */
+export interface HandlerFailedEvent extends RequestEventBase {
+  readonly type: 'handlerFailed'
+  /** Correlates what the asker heard with this. */
+  readonly id: string
+  readonly error: unknown
+}
+
 /** A listener is up. */
 export interface ListeningEvent extends EventBase {
   readonly type: 'listening'
@@ -190,6 +198,7 @@ export type NodeEvent =
   | AskedEvent
   | RequestEvent
   | ResponseEvent
+  | HandlerFailedEvent
   | ListeningEvent
   | StoppedEvent
   | ListenErrorEvent
@@ -217,6 +226,7 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   asked: true,
   request: true,
   response: true,
+  handlerFailed: true,
   listening: true,
   stopped: true,
   listenError: true,

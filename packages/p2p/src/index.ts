@@ -1,1 +1,53 @@
-export {}
+/** `@stronghold/p2p`: typed, firewalled requests between peers. Everything here runs in a browser, too. */
+export { bytes } from '@stronghold/core'
+export type { BytesSchema, Ran, Schema, StatusCode } from '@stronghold/core'
+export { isP2pError, P2pError } from './errors.ts'
+export type { Layer, P2pErrorInit } from './errors.ts'
+export type {
+  EventOf,
+  EventsOptions,
+  EventStream,
+  EventType,
+  MissedEvent,
+  NodeEvent,
+} from './events.ts'
+export type { FirewallControl } from './firewall/firewall.ts'
+export type {
+  AskAnswer,
+  AskRequest,
+  ConnectionFacts,
+  FirewallInit,
+  InboundInit,
+  NewPeer,
+  OutboundInit,
+  RequestFacts,
+  Rule,
+  Verdict,
+} from './firewall/rules.ts'
+export { parseAddress, parsePeerId } from './identity.ts'
+export type { Address, PeerId } from './identity.ts'
+export { DEFAULT_LIMITS, resolveLimits } from './limits.ts'
+export type { P2pLimits } from './limits.ts'
+export { createNode } from './node.ts'
+export type { CustomTransport, DialOptions, ExportedNode, Node, NodeInit, NodeSeams, Target } from './node.ts'
+export type { NodeConnection } from './connections.ts'
+export type { IdentitySource } from './open-identity.ts'
+export {
+  bidiStream,
+  clientStream,
+  defineProtocol,
+  nothing,
+  serverStream,
+  unary,
+} from './protocol.ts'
+export type {
+  CallOptions,
+  Client,
+  Facts,
+  HandlerContext,
+  Handlers,
+  Methods,
+  Protocol,
+  UploadOptions,
+} from './protocol.ts'
+export type { SecurityName } from './securities.ts'

@@ -12,21 +12,21 @@ import { send } from './client.ts'
 import type { Clock } from './clock.ts'
 import type { Deadlines } from './deadlines.ts'
 import { isP2pError, P2pError } from './errors.ts'
+import type { NewEvent } from './events.ts'
 import type { Firewall, FinalDecision } from './firewall/firewall.ts'
 import type { ConnectionFacts, RequestFacts } from './firewall/rules.ts'
 import type { PeerId } from './identity.ts'
 import type { P2pLimits } from './limits.ts'
 import type { BoundMethod, HandlerContext } from './protocol.ts'
 
-/** What a server tells of each request, where somebody wants to know. */
+/** Whoever wants to know what happens to requests. */
 export interface ServerObserver {
-  /** The firewall denied a request, or a protocol by peer alone. */
-  denied(request: RequestFacts, decision: FinalDecision): void
-  /** A request got its answer, or failed. */
-  finished(request: RequestFacts, outcome: { code: 'ok' | WireError['code']; ms: number }): void
-  /** A handler threw what is no `P2pError`; the asker was told the id alone. */
-  handlerFailed(request: RequestFacts, id: string, error: unknown): void
+  /** Whether such events are wanted: asked before one is built. */
+  wants(type: RequestEventType): boolean
+  tell(event: Extract<NewEvent, { type: RequestEventType }>): void
 }
+
+type RequestEventType = 'asked' | 'denied' | 'request' | 'response' | 'handlerFailed'
 
 /** A request in whatever framing, and the ways to answer it. */
 export interface Arrival {
@@ -88,6 +88,8 @@ export class Job {
   #request: RequestFacts | undefined
   #control: AbortController | undefined
   #aborted: { reason: unknown } | undefined
+  #upload: Inflow | undefined
+  #sentBytes = 0
   #running = false
   #answered = false
   #finished = false
@@ -167,6 +169,7 @@ export class Job {
     this.#request = request
     const decision = this.#server.firewall.inbound(request, this)
     if (decision instanceof Promise) {
+      tell(this.#server.observer, 'asked', request)
       void decision.then((final) => {
         this.#decided(request, checked.value, final)
       })
@@ -182,11 +185,12 @@ export class Job {
     if (this.#answered) return
     if (decision.verdict !== 'allow') {
       this.#answer(this.#problem('permission_denied', 'firewall', 'no', this.#deniedText()))
-      this.#server.observer.denied(request, decision)
+      tellDenied(this.#server.observer, request, decision)
       this.#finish()
       return
     }
     this.#running = true
+    tell(this.#server.observer, 'request', request)
     this.#run(value).then(
       () => {
         this.#finish()
@@ -202,7 +206,8 @@ export class Job {
     const { handler, bound } = method
     const context = new Context(this, this.#init.origin)
     if (bound.upload !== undefined) {
-      context.upload = items(arrival.upload(), bound.upload, this.#server.limits)
+      this.#upload = arrival.upload()
+      context.upload = items(this.#upload, bound.upload, this.#server.limits)
     }
     if (bound.download !== undefined) return this.#stream(handler(value, context), bound.download)
     const result = handler(value, context)
@@ -220,6 +225,7 @@ export class Job {
     if (this.#answered) return
     const message = carrier?.pack(value) ?? new Uint8Array(0)
     this.#answered = true
+    this.#sentBytes += message.byteLength
     this.#init.arrival.respond(message)
     this.#tell('ok')
   }
@@ -229,6 +235,7 @@ export class Job {
     await send(result as AsyncIterable<unknown>, carrier, outflow, this.#server.limits)
     if (this.#answered) return
     this.#answered = true
+    this.#sentBytes += outflow.bytes
     this.#tell('ok')
   }
 
@@ -253,8 +260,11 @@ export class Job {
     }
     const id = this.#server.randomText()
     const { origin, arrival } = this.#init
-    const request = this.#request ?? requestFacts(origin, arrival, undefined)
-    this.#server.observer.handlerFailed(request, id, error)
+    const { observer } = this.#server
+    if (observer.wants('handlerFailed')) {
+      const request = this.#request ?? requestFacts(origin, arrival, undefined)
+      observer.tell({ type: 'handlerFailed', ...aboutOf(request), id, error })
+    }
     return { code: 'internal', ran, layer: 'handler', reason: undefined, message: id }
   }
 
@@ -278,9 +288,18 @@ export class Job {
   }
 
   #tell(code: 'ok' | WireError['code']): void {
-    if (this.#request === undefined) return
-    const ms = this.#server.clock.nowMs() - this.#startedMs
-    this.#server.observer.finished(this.#request, { code, ms })
+    const { observer, clock } = this.#server
+    if (!this.#running || this.#request === undefined || !observer.wants('response')) return
+    const { arrival } = this.#init
+    observer.tell({
+      type: 'response',
+      ...aboutOf(this.#request),
+      code,
+      ran: 'yes',
+      durationMs: clock.nowMs() - this.#startedMs,
+      receivedBytes: arrival.message.byteLength + (this.#upload?.bytes ?? 0),
+      sentBytes: this.#sentBytes,
+    })
   }
 
   #problem(
@@ -372,6 +391,39 @@ export function requestFacts(
   facts: RequestFacts['facts'],
 ): RequestFacts {
   return { peer: origin.peer, connection: origin.connection, protocol, method, facts }
+}
+
+function aboutOf({ peer, connection, protocol, method }: RequestFacts): {
+  peer: PeerId
+  connection: string
+  direction: 'inbound'
+  protocol: string
+  method: string
+} {
+  return { peer, connection: connection.id, direction: 'inbound', protocol, method }
+}
+
+function tell(observer: ServerObserver, type: 'asked' | 'request', request: RequestFacts): void {
+  if (!observer.wants(type)) return
+  const { facts } = request
+  observer.tell({ type, ...aboutOf(request), ...(facts === undefined ? {} : { facts }) })
+}
+
+/** Tells that the firewall denied a request, or by peer alone what it asked for. */
+export function tellDenied(
+  observer: ServerObserver,
+  request: RequestFacts,
+  { by, asked }: Pick<FinalDecision, 'by' | 'asked'>,
+): void {
+  if (!observer.wants('denied')) return
+  const { facts } = request
+  observer.tell({
+    type: 'denied',
+    ...aboutOf(request),
+    by,
+    ...(facts === undefined ? {} : { facts }),
+    ...(asked === undefined ? {} : { asked }),
+  })
 }
 
 /** At most 64 characters. */

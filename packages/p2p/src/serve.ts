@@ -9,7 +9,7 @@ import type { KeptEntry } from './channel/kept.ts'
 import type { Incoming, ResponderHost } from './channel/responder.ts'
 import { Deadlines } from './deadlines.ts'
 import type { PeerId } from './identity.ts'
-import { cut, Job, requestFacts } from './job.ts'
+import { cut, Job, requestFacts, tellDenied } from './job.ts'
 import type { Arrival, Carriers, JobSeams, Origin, Served } from './job.ts'
 import { KeptArrival } from './kept-arrival.ts'
 import { bindMethods } from './protocol.ts'
@@ -23,7 +23,15 @@ interface PeerState {
   readonly running: Held
   readonly held: Held
   readonly kept: Kept<Incoming>
-  origins: number
+  leases: number
+}
+
+/** See `Server.lease`. */
+export interface Lease {
+  /** Bytes held for the peer. */
+  readonly held: Held
+  /** Idempotent. */
+  close(): void
 }
 
 // Ours: how often kept answers whose time is over are looked for.
@@ -78,32 +86,35 @@ export class Server {
     }
   }
 
-  /** The bytes held for a peer, for all its channels. */
-  heldOf(peer: PeerId): Held {
-    return this.#state(peer).held
+  /** Keeps what is counted for a peer while something of it is open: all its channels share the same counts. */
+  lease(peer: PeerId): Lease {
+    const state = this.#state(peer)
+    state.leases += 1
+    let open = true
+    return {
+      held: state.held,
+      close: () => {
+        if (!open) return
+        open = false
+        state.leases -= 1
+        this.#forgetIfIdle(peer, state)
+      },
+    }
   }
 
-  /** Whoever answers the requests of a channel with this origin. `close` when the channel is gone. */
-  host(origin: Origin): ResponderHost & { close(): void } {
+  /** Whoever answers the requests of a channel with this origin. Lives as long as its lease. */
+  host(origin: Origin): ResponderHost {
     const state = this.#state(origin.peer)
-    state.origins += 1
-    let open = true
     return {
       admit: (id) => this.#admit(state, id),
       dismiss: () => {
-        this.#leave(state)
+        this.#leave(origin.peer, state)
       },
       request: (incoming) => {
         this.#request(origin, state, incoming)
       },
       acknowledged: (entry) => {
         state.kept.forget(entry)
-      },
-      close: () => {
-        if (!open) return
-        open = false
-        state.origins -= 1
-        this.#forgetIfIdle(origin.peer, state)
       },
     }
   }
@@ -139,14 +150,14 @@ export class Server {
       running: new Held(limits.maxInboundPerPeer, this.#running),
       held: new Held(limits.maxHeldBytesPerPeer, this.#held),
       kept: new Kept(limits, new Held(limits.maxKeptBytes, this.#keptBytes)),
-      origins: 0,
+      leases: 0,
     }
     this.#peers.set(peer, state)
     return state
   }
 
   #forgetIfIdle(peer: PeerId, state: PeerState): void {
-    if (state.origins > 0 || state.running.bytes > 0 || state.held.bytes > 0) return
+    if (state.leases > 0 || state.running.bytes > 0 || state.held.bytes > 0) return
     if (state.kept.size === 0) this.#peers.delete(peer)
     else this.#sweepLater()
   }
@@ -177,15 +188,16 @@ export class Server {
     }
   }
 
-  #leave(state: PeerState): void {
+  #leave(peer: PeerId, state: PeerState): void {
     state.running.release(1)
+    if (state.leases === 0) this.#forgetIfIdle(peer, state)
   }
 
   #request(origin: Origin, state: PeerState, incoming: Incoming): void {
     const method = this.#protocols.get(incoming.protocol)?.get(incoming.method)
     const look = this.#init.firewall.firstLook('inbound', origin.peer)
     if (method === undefined || look.verdict === 'deny') {
-      this.#leave(state)
+      this.#leave(origin.peer, state)
       incoming.fail({
         code: 'unimplemented',
         ran: 'no',
@@ -194,8 +206,7 @@ export class Server {
         message: `Cannot run ${cut(incoming.protocol)} ${cut(incoming.method)}: not offered`,
       })
       if (method !== undefined) {
-        const { observer } = this.#init
-        observer.denied(requestFacts(origin, incoming, undefined), { verdict: 'deny', by: look.by })
+        tellDenied(this.#init.observer, requestFacts(origin, incoming, undefined), look)
       }
       return
     }
@@ -203,7 +214,7 @@ export class Server {
     const keeps = bound.definition.kind === 'unary' && !bound.definition.readOnly
     const arrival = keeps ? this.#keep(state, incoming) : incoming
     if (arrival === undefined) {
-      this.#leave(state)
+      this.#leave(origin.peer, state)
       return
     }
     const carriers = { request: bound.request, response: bound.response }
@@ -263,8 +274,7 @@ export class Server {
       { ...this.#init, deadlines: this.#deadlines },
       { origin, arrival, method, carriers },
       () => {
-        this.#leave(state)
-        if (state.origins === 0) this.#forgetIfIdle(origin.peer, state)
+        this.#leave(origin.peer, state)
       },
     )
     job.start()

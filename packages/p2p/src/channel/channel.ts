@@ -34,6 +34,13 @@ const MAX_PINGS = 16
 // Ours: how long answers stay unacknowledged while no request carries the count.
 const ACK_DELAY_MS = 250
 
+/** Whoever may hold back new requests for a while. */
+export interface Hold {
+  readonly held: boolean
+  /** Calls back each time `held` becomes false. Returns how to stop that. */
+  onRelease(released: () => void): () => void
+}
+
 /** What both sides of a channel need. */
 export interface ChannelInit {
   /** 16 random bytes of this node (`wire.md §4.1`). */
@@ -62,6 +69,8 @@ class Line {
   readonly #onOver: () => void
   readonly #onRead: () => void
   readonly #pauses: boolean
+  readonly #hold: Hold | undefined
+  readonly #stopHold: (() => void) | undefined
   readonly #hello = Promise.withResolvers<Uint8Array>()
   readonly #pings = new Map<number, PromiseWithResolvers<undefined>>()
   #pong: Uint8Array | undefined
@@ -70,12 +79,19 @@ class Line {
   #paused = false
   #pingNumber = 0
   knownInstance: Uint8Array | undefined
+  closedWith: Error | undefined
   closed = false
 
   constructor(
     pipe: Pipe,
     init: ChannelInit,
-    ours: { side: Side; onFrame: OnFrame; onRead: () => void; onOver: () => void },
+    ours: {
+      side: Side
+      onFrame: OnFrame
+      onRead: () => void
+      onOver: () => void
+      hold?: Hold | undefined
+    },
   ) {
     this.#pipe = pipe
     this.#init = init
@@ -83,6 +99,10 @@ class Line {
     this.#onOver = ours.onOver
     this.#onRead = ours.onRead
     this.#pauses = ours.side === 'responder'
+    this.#hold = ours.hold
+    this.#stopHold = ours.hold?.onRelease(() => {
+      this.#resume()
+    })
     this.outbox = new Outbox(init.limits.maxFrameBytes)
     this.#parser = new FrameParser(
       ours.side === 'asker' ? 'responder' : 'asker',
@@ -169,7 +189,8 @@ class Line {
       return
     }
     this.#onRead()
-    if (this.#pauses && this.outbox.waitingBytes > MAX_WAITING_BYTES && !this.#paused) {
+    if (!this.#pauses || this.#paused) return
+    if (this.outbox.waitingBytes > MAX_WAITING_BYTES || this.#hold?.held === true) {
       this.#paused = true
       this.#pipe.pause()
     }
@@ -206,16 +227,23 @@ class Line {
       const chunks = this.outbox.take(WRITE_BYTES)
       if (chunks.length > 0) this.#writable = this.#pipe.write(chunks)
     }
-    if (this.#paused && !this.closed && this.outbox.waitingBytes * 2 < MAX_WAITING_BYTES) {
-      this.#paused = false
-      this.#pipe.resume()
-    }
+    this.#resume()
+  }
+
+  /** Reads on, once what waits is half written and nobody holds requests back. */
+  #resume(): void {
+    if (!this.#paused || this.closed || this.#hold?.held === true) return
+    if (this.outbox.waitingBytes * 2 >= MAX_WAITING_BYTES) return
+    this.#paused = false
+    this.#pipe.resume()
   }
 
   #over(error?: Error): void {
     if (this.closed) return
     this.closed = true
+    this.closedWith = error
     this.#hello.reject(ended(error))
+    this.#stopHold?.()
     this.outbox.clear()
     for (const answered of this.#pings.values()) answered.reject(ended(error))
     this.#pings.clear()
@@ -260,6 +288,16 @@ export class AskingChannel {
     return this.#line.closed
   }
 
+  /** Whether requests are in flight. */
+  get busy(): boolean {
+    return this.asker.size > 0
+  }
+
+  /** Why it is closed, where there is more to say than that. */
+  get closedWith(): Error | undefined {
+    return this.#line.closedWith
+  }
+
   /** The responder's instance. */
   get remoteInstance(): Promise<Uint8Array> {
     return this.#line.remoteInstance
@@ -297,13 +335,14 @@ export class AnsweringChannel {
   readonly responder: Responder
   readonly #line: Line
 
-  constructor(pipe: Pipe, init: ChannelInit & { host: ResponderHost }) {
+  constructor(pipe: Pipe, init: ChannelInit & { host: ResponderHost; hold?: Hold }) {
     const line = new Line(pipe, init, {
       side: 'responder',
       onFrame: (kind, flags, number, body) => {
         this.responder.frame(kind, flags, number, body)
       },
       onRead: () => {},
+      hold: init.hold,
       onOver: () => {
         this.responder.lose()
       },
@@ -320,6 +359,11 @@ export class AnsweringChannel {
 
   get closed(): boolean {
     return this.#line.closed
+  }
+
+  /** Whether requests are in flight. */
+  get busy(): boolean {
+    return this.responder.size > 0
   }
 
   close(): void {

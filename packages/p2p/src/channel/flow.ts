@@ -84,6 +84,8 @@ export class Inflow {
   #waiting: PromiseWithResolvers<Uint8Array | undefined> | undefined
   /** Whether an item, or a part of one, arrived. */
   touched = false
+  /** Bytes of items that arrived. */
+  bytes = 0
 
   /** `credit` is what the sender was granted already. */
   constructor(init: InflowInit, credit: number) {
@@ -108,6 +110,7 @@ export class Inflow {
     this.#credit -= cost
     if (this.#credit < 0) throw violation('an item without credit')
     this.touched = true
+    this.bytes += body.byteLength
     // Nobody reads any more, but what was under way still comes.
     if (this.#over !== undefined) return undefined
     const message = this.#assembly.push(flags, body)
@@ -214,6 +217,8 @@ export class Outflow implements Source {
   #firstGrant: (() => void) | undefined
   /** Whether an item was pushed. */
   touched = false
+  /** Bytes of items written. */
+  bytes = 0
 
   /** `wake` is called whenever the flow may have become ready, `onLast` when its end or error is written. */
   constructor(
@@ -306,6 +311,7 @@ export class Outflow implements Source {
     const body = item.subarray(this.#at, end)
     this.#credit -= HEADER_BYTES + body.byteLength
     this.#itemsBytes -= body.byteLength
+    this.bytes += body.byteLength
     this.#at = more ? end : 0
     if (!more) this.#items.shift()
     if (!this.#full()) this.#makeRoom()

@@ -77,7 +77,7 @@ export interface UpgraderInit {
   limits: P2pLimits
   admission: Admission
   /** Protocols that inbound streams may speak. */
-  offers: (protocol: string) => boolean
+  offers: (protocol: string, info: ConnectionInfo) => boolean
   /** Takes a negotiated inbound stream as a pipe; false leaves it to libp2p. */
   onPipe?: (protocol: string, pipe: Pipe, info: ConnectionInfo) => boolean
   /** Bytes that all connections of a peer share. */
@@ -99,6 +99,8 @@ export interface P2pUpgrader extends Upgrader {
   dial(attempt: DialAttempt, signal: AbortSignal): Promise<Connection>
   /** What is known of a connection; undefined for one that this upgrader did not secure. */
   infoOf(connection: Pick<Connection, 'timeline'>): ConnectionInfo | undefined
+  /** Its muxer, for streams that are pipes. */
+  muxerOf(connection: Pick<Connection, 'timeline'>): Muxer | undefined
   /** Bans an address or prefix and closes its connections. @throws as `Admission.ban` */
   ban(address: string): void
   /** Blocks a peer and closes its connections. @throws as `Admission.block` */
@@ -130,7 +132,7 @@ class PipeUpgrader implements P2pUpgrader {
   readonly #clock: Clock
   readonly #preferred: Security
   // libp2p hands the timeline of the raw connection on as that of the upgraded one: the same object.
-  readonly #known = new WeakMap<object, { info: ConnectionInfo; encryption: string }>()
+  readonly #known = new WeakMap<object, Known>()
   readonly #closers = new Map<Ticket, (error: Error) => void>()
   readonly #stepByStep: Upgrader
 
@@ -176,6 +178,10 @@ class PipeUpgrader implements P2pUpgrader {
 
   infoOf(connection: Pick<Connection, 'timeline'>): ConnectionInfo | undefined {
     return this.#known.get(connection.timeline)?.info
+  }
+
+  muxerOf(connection: Pick<Connection, 'timeline'>): Muxer | undefined {
+    return this.#known.get(connection.timeline)?.muxer
   }
 
   ban(address: string): void {
@@ -271,7 +277,7 @@ class PipeUpgrader implements P2pUpgrader {
       }
       const pipe = await this.#mux(raw, secured, time.signal)
       const info = this.#describe(raw, remote.peer, protocol)
-      this.#known.set(connection.timeline, { info, encryption: protocol })
+      this.#known.set(connection.timeline, { info, encryption: protocol, muxer: undefined })
       return await finish({
         ...options,
         signal: time.signal,
@@ -364,16 +370,20 @@ class PipeUpgrader implements P2pUpgrader {
     const { limits, offers, onPipe, budgetOf } = this.#init
     return {
       protocol: YAMUX_PROTOCOL,
-      createStreamMuxer: () =>
-        new Muxer(pipe, {
+      createStreamMuxer: () => {
+        const muxer = new Muxer(pipe, {
           initiator: raw.initiator,
           limits,
           clock: this.#clock,
           log: raw.connection.log,
-          offers,
+          offers: (protocol) => offers(protocol, info),
           onPipe: (protocol, stream) => onPipe?.(protocol, stream, info) ?? false,
           budget: budgetOf?.(info.peer),
-        }),
+        })
+        const known = this.#known.get(raw.connection.timeline)
+        if (known !== undefined) known.muxer = muxer
+        return muxer
+      },
     }
   }
 
@@ -450,6 +460,12 @@ interface Raw {
   /** Whether proposals go ahead of their answers. */
   ahead: boolean
   expected: PeerId | undefined
+}
+
+interface Known {
+  readonly info: ConnectionInfo
+  readonly encryption: string
+  muxer: Muxer | undefined
 }
 
 interface Chosen {

@@ -11,7 +11,7 @@ import type { FirewallInit } from '../../src/firewall/rules.ts'
 import type { Address, PeerId } from '../../src/identity.ts'
 import { resolveLimits } from '../../src/limits.ts'
 import type { P2pLimits } from '../../src/limits.ts'
-import type { ServerObserver } from '../../src/job.ts'
+import type { NewEvent } from '../../src/events.ts'
 import type { Client, Handlers, Methods, Protocol } from '../../src/protocol.ts'
 import { Server } from '../../src/serve.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
@@ -32,7 +32,6 @@ export interface EndsInit {
   asking?: Partial<P2pLimits>
   firewall?: FirewallInit
   clock?: Clock
-  observer?: Partial<ServerObserver>
   /** Sees and may replace the pipes of each new channel: [asker's, responder's]. */
   wrap?: (pipes: [Pipe, Pipe]) => [Pipe, Pipe]
 }
@@ -45,6 +44,8 @@ export interface Ends {
   /** The pipes of the channels that were opened so far. */
   pipes: [Pipe, Pipe][]
   answering: AnsweringChannel[]
+  /** What the server told. */
+  events: NewEvent[]
   /** What the responder's next hello says. */
   responderInstance: Uint8Array
   close(): void
@@ -65,11 +66,12 @@ export function ends(init: EndsInit = {}): Ends {
     clock,
     firewall,
     randomText: () => `id-${++ids}`,
-    observer: { denied: () => {}, finished: () => {}, handlerFailed: () => {}, ...init.observer },
+    observer: { wants: () => true, tell: (event) => all.events.push(event) },
   })
   const afterTurn = (run: () => void): void => void setImmediate(run)
   const all: Ends = {
     server,
+    events: [],
     pipes: [],
     answering: [],
     responderInstance: new Uint8Array(16).fill(7),
@@ -97,16 +99,17 @@ export function ends(init: EndsInit = {}): Ends {
   const open = (): AskingChannel => {
     const pipes = (init.wrap ?? ((pair) => pair))(pipePair())
     all.pipes.push(pipes)
+    const lease = server.lease(ASKER)
     const host = server.host({ peer: ASKER, connection: CONNECTION })
     all.answering.push(
       new AnsweringChannel(pipes[1], {
         instance: all.responderInstance,
         limits,
         clock,
-        held: server.heldOf(ASKER),
+        held: lease.held,
         afterTurn,
         onClose: () => {
-          host.close()
+          lease.close()
         },
         host,
       }),

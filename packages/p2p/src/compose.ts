@@ -1,0 +1,109 @@
+/**
+ * Puts a libp2p node together with our own parts: transports, upgrader, muxer, identify and ping. The only file that
+ * calls `createLibp2p`; what is asked over its connections is not its business.
+ */
+import type { Libp2p, Transport } from '@libp2p/interface'
+import { createLibp2p } from 'libp2p'
+
+import { transportRuntime } from '#runtime'
+
+import type { Clock } from './clock.ts'
+import type { Admission } from './connection/admission.ts'
+import { identify } from './connection/identify.ts'
+import { ping } from './connection/ping.ts'
+import type { PingService } from './connection/ping.ts'
+import type { Security } from './connection/security.ts'
+import { createUpgrader } from './connection/upgrader.ts'
+import type { P2pUpgrader, UpgraderComponents, UpgraderInit } from './connection/upgrader.ts'
+import type { P2pLimits } from './limits.ts'
+import type { Identity } from './open-identity.ts'
+import { dnsResolvers } from './transports/dns.ts'
+import type { Resolver } from './transports/dns.ts'
+import { withUpgrader } from './transports/with-upgrader.ts'
+
+/** Makes a transport from the parts of a libp2p node. */
+export type TransportFactory = (components: never) => Transport
+
+/** The parts of libp2p that a node reaches beside its public interface. */
+export interface Libp2pParts extends UpgraderComponents {
+  transportManager: {
+    listen(addresses: unknown[]): Promise<void>
+    getListeners(): { getAddrs(): { toString(): string }[]; close(): Promise<void> }[]
+  }
+  registrar: { getProtocols(): string[] }
+}
+
+/** What a composed node is made of. */
+export interface ComposeInit extends Omit<UpgraderInit, 'securities' | 'admission' | 'limits'> {
+  identity: Identity
+  limits: P2pLimits
+  clock: Clock
+  securities: readonly Security[]
+  admission: Admission
+  transports: readonly TransportFactory[]
+  resolver: Resolver | undefined
+  announce: readonly string[]
+  /** Name and version, told by identify. */
+  agent: string
+  /** Told where a peer sees us. */
+  onObserved(address: string, peer: string): void
+}
+
+/** A libp2p node that is not started, and our hands on it. */
+export interface Composed {
+  libp2p: Libp2p<{ ping: PingService }>
+  upgrader: P2pUpgrader
+  parts: Libp2pParts
+}
+
+/** Puts it together. Nothing listens yet. */
+export async function compose(init: ComposeInit): Promise<Composed> {
+  const { identity, limits, clock, agent } = init
+  let made: { parts: Libp2pParts; upgrader: P2pUpgrader } | undefined
+  const own = (factory: TransportFactory) => (components: unknown) => {
+    const parts = components as Libp2pParts
+    // The stock upgrader exists when the first transport is made, and no other part is needed to make ours.
+    made ??= { parts, upgrader: createUpgrader(parts, init) }
+    return withUpgrader(factory(components as never), made.upgrader)
+  }
+  const resolver = init.resolver ?? transportRuntime.systemResolver?.()
+  const libp2p = await createLibp2p({
+    start: false,
+    privateKey: identity.libp2p.privateKey,
+    nodeInfo: { name: agent, version: '', userAgent: agent },
+    addresses: { listen: [], announce: [...init.announce] },
+    transports: init.transports.map(own),
+    connectionEncrypters: [],
+    streamMuxers: [],
+    connectionMonitor: { enabled: false },
+    connectionGater: { denyDialMultiaddr: () => false },
+    connectionManager: {
+      // Admission is ours, before encryption; these must never be the ones that decide.
+      maxConnections: Number.MAX_SAFE_INTEGER,
+      inboundConnectionThreshold: Number.MAX_SAFE_INTEGER,
+      maxIncomingPendingConnections: Number.MAX_SAFE_INTEGER,
+      dialTimeout: limits.dialTimeoutMs,
+      addressDialTimeout: limits.dialTimeoutMs,
+      inboundUpgradeTimeout: limits.handshakeTimeoutMs,
+      maxPeerAddrsToDial: limits.maxAddressesPerPeer,
+      reconnectRetries: 0,
+      ...(resolver === undefined ? {} : { resolvers: dnsResolvers({ resolver, limits }) }),
+    },
+    services: {
+      identify: identify({
+        identity,
+        limits,
+        clock,
+        agentVersion: agent,
+        onObserved: (address, connection) => {
+          init.onObserved(address.toString(), connection.remotePeer.toString())
+        },
+      }),
+      ping: ping({ limits, clock }),
+    },
+  })
+  if (made === undefined) {
+    throw new TypeError('Cannot create a node: no transport')
+  }
+  return { libp2p, ...made }
+}

@@ -1,0 +1,88 @@
+/**
+ * The connections of a node that are up: which there are, how each came and why we closed it. It dials nothing and
+ * closes nothing by itself.
+ */
+import type { Connection as Libp2pConnection } from '@libp2p/interface'
+
+import type { ConnectionInfo } from './connection/upgrader.ts'
+import type { DisconnectReason } from './events.ts'
+import type { ConnectionFacts } from './firewall/rules.ts'
+import type { PeerId } from './identity.ts'
+
+/** One connection as its owner sees it: a frozen object that prints as JSON. */
+export interface NodeConnection extends ConnectionInfo {
+  /** Within this node. */
+  readonly id: string
+}
+
+/** What is known of a live connection. */
+export interface Live {
+  readonly info: NodeConnection
+  /** What rules see of it. */
+  readonly facts: ConnectionFacts
+  /** libp2p's object, once it exists: a first stream may come before. */
+  connection: Libp2pConnection | undefined
+  /** Why we closed it, once we did. */
+  why: DisconnectReason | undefined
+  /** Open channels that have requests in flight keep it from being idle. */
+  readonly channels: Set<{ readonly busy: boolean }>
+  /** When it last had something to do. */
+  usedAtMs: number
+}
+
+/** All connections that are up. */
+export class Connections {
+  // Keyed by the upgrader's object, which is there before libp2p's connection is.
+  readonly #all = new Map<ConnectionInfo, Live>()
+  readonly #byPeer = new Map<PeerId, Live[]>()
+  #next = 1
+
+  /** The entry of a connection, made when it is first heard of. */
+  of(info: ConnectionInfo): Live {
+    const known = this.#all.get(info)
+    if (known !== undefined) return known
+    const id = `c${this.#next}`
+    this.#next += 1
+    const { direction, remoteAddress, security, relayed, peer, openedAtMs } = info
+    const live: Live = {
+      info: Object.freeze({ id, ...info }),
+      facts: Object.freeze({ id, direction, remoteAddress, security, relayed }),
+      connection: undefined,
+      why: undefined,
+      channels: new Set(),
+      usedAtMs: openedAtMs,
+    }
+    this.#all.set(info, live)
+    const others = this.#byPeer.get(peer)
+    if (others === undefined) this.#byPeer.set(peer, [live])
+    else others.push(live)
+    return live
+  }
+
+  /** Forgets a connection that is gone, and says what was known of it. */
+  remove(info: ConnectionInfo): Live | undefined {
+    const live = this.#all.get(info)
+    if (live === undefined) return undefined
+    this.#all.delete(info)
+    const rest = (this.#byPeer.get(info.peer) ?? []).filter((one) => one !== live)
+    if (rest.length === 0) this.#byPeer.delete(info.peer)
+    else this.#byPeer.set(info.peer, rest)
+    return live
+  }
+
+  /** All that are established, or those with one peer. */
+  list(peer?: PeerId): Live[] {
+    const some = peer === undefined ? [...this.#all.values()] : (this.#byPeer.get(peer) ?? [])
+    return some.filter((live) => live.connection !== undefined)
+  }
+
+  /** The one to ask on: direct before relayed, then the newest. */
+  best(peer: PeerId): Live | undefined {
+    let best: Live | undefined
+    for (const live of this.#byPeer.get(peer) ?? []) {
+      if (live.connection?.status !== 'open' || live.why !== undefined) continue
+      if (best === undefined || !live.info.relayed || best.info.relayed) best = live
+    }
+    return best
+  }
+}

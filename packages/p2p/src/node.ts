@@ -1,0 +1,790 @@
+/**
+ * `createNode()`: a peer that asks and answers typed requests. The only file that puts the parts together; each part
+ * knows its own matter and nothing of the node.
+ */
+import { toHex } from '@stronghold/core'
+import type { Connection as Libp2pConnection } from '@libp2p/interface'
+
+import { cryptoRuntime, transportRuntime } from '#runtime'
+
+import { Calls } from './calls.ts'
+import { AnsweringChannel, AskingChannel, CHANNEL_PROTOCOL } from './channel/channel.ts'
+import type { ChannelInit } from './channel/channel.ts'
+import { createClient } from './client.ts'
+import { systemClock } from './clock.ts'
+import type { Clock } from './clock.ts'
+import { compose } from './compose.ts'
+import type { Composed, TransportFactory } from './compose.ts'
+import { Connections } from './connections.ts'
+import type { Live, NodeConnection } from './connections.ts'
+import { Admission } from './connection/admission.ts'
+import type { Pipe } from './connection/pipe.ts'
+import type { ConnectionInfo, RefusedConnection } from './connection/upgrader.ts'
+import { isP2pError, P2pError } from './errors.ts'
+import { EventHub } from './events.ts'
+import type {
+  DisconnectReason,
+  EventOf,
+  EventsOptions,
+  EventStream,
+  EventType,
+  MissedEvent,
+} from './events.ts'
+import { Firewall } from './firewall/firewall.ts'
+import type { FirewallControl } from './firewall/firewall.ts'
+import type { ExportedRules, FirewallInit, RequestFacts } from './firewall/rules.ts'
+import { addressOf, parseAddress, parsePeerId, toMultiaddr } from './identity.ts'
+import type { Address, PeerId } from './identity.ts'
+import { Listeners } from './listeners.ts'
+import { resolveLimits } from './limits.ts'
+import type { P2pLimits } from './limits.ts'
+import { openIdentity } from './open-identity.ts'
+import type { Identity, IdentitySource } from './open-identity.ts'
+import type { BoundMethod, Client, Facts, Handlers, Methods, Protocol } from './protocol.ts'
+import { AddressBook } from './reach/addresses.ts'
+import { securitiesOf } from './securities.ts'
+import type { SecurityName } from './securities.ts'
+import { Server } from './serve.ts'
+import type { Resolver } from './transports/dns.ts'
+
+/** What this node says it is, to peers that ask (identify). */
+const AGENT = 'stronghold/0.1.0'
+
+/** How a node is set up. Everything is optional. */
+export interface NodeInit {
+  /** Default: a new Ed25519 key that lives as long as the node. */
+  identity?: IdentitySource
+  /** Where to listen. Default: nowhere. */
+  listen?: readonly string[]
+  /** Addresses to announce in the place of those listened on, as behind a router. */
+  announce?: readonly string[]
+  /** Security channels in order of preference. Default: noise, tls where there is one. */
+  security?: readonly SecurityName[]
+  /** Default: nobody may ask us, we may ask everybody. */
+  firewall?: FirewallInit
+  limits?: Partial<P2pLimits>
+  /** Certificate and key (PEM) for listening on `/wss` and `/tls/ws`. */
+  webSocketCertificate?: { key: string; cert: string }
+  /** Authorities (PEM) trusted when dialling `/wss`; the peer id is verified in any case. Default: the platform's. */
+  webSocketAuthorities?: string | readonly string[]
+  /** Asked for names in addresses. Default: the system's. */
+  resolver?: Resolver
+  /** Transports beside or in the place of ours: see `@stronghold/p2p/libp2p`. */
+  transports?: readonly CustomTransport[]
+}
+
+/** A transport of somebody else, made by `customTransport()` of `@stronghold/p2p/libp2p`. */
+export interface CustomTransport {
+  readonly '~transport': unknown
+}
+
+/** Handed in by tests alone. */
+export interface NodeSeams {
+  clock?: Clock
+  /** So many bytes nobody can foresee. */
+  random?: (length: number) => Uint8Array
+}
+
+/** Whom to call or connect to: a peer id, an address, or several addresses of one peer. */
+export type Target = PeerId | Address | string | readonly (Address | string)[]
+
+/** Options of what may take long. */
+export interface DialOptions {
+  signal?: AbortSignal
+}
+
+/** What a node can be set up with again. Prints as JSON. */
+export interface ExportedNode {
+  readonly version: 1
+  readonly firewall: ExportedRules
+  readonly blocked: readonly PeerId[]
+  readonly banned: readonly string[]
+  readonly book: unknown
+}
+
+/** A node. */
+export interface Node extends AsyncDisposable {
+  readonly peer: PeerId
+  /** Where others reach us, each with our peer id. */
+  readonly addresses: Address[]
+  /** Rules at run time. */
+  readonly firewall: FirewallControl
+  /** Where peers are. */
+  readonly book: AddressBook
+  /** Serves a protocol until the result is disposed. @throws `TypeError` when it is served already */
+  serve<M extends Methods>(protocol: Protocol<M>, handlers: Handlers<M>): Disposable
+  /** A protocol's methods as functions that ask one peer. Connects on first use. */
+  client<M extends Methods>(protocol: Protocol<M>, target: Target): Client<M>
+  /** What happens, to whoever wants to know. */
+  events<T extends EventType = EventType>(
+    options?: EventsOptions<T>,
+  ): EventStream<EventOf<T> | MissedEvent>
+  /** Connects, or gives the connection there is. @throws `P2pError` */
+  connect(target: Target, options?: DialOptions): Promise<NodeConnection>
+  /** Closes all connections with a peer. */
+  disconnect(peer: PeerId): Promise<void>
+  /** All connections that are up, or those with one peer. */
+  connections(peer?: PeerId): NodeConnection[]
+  /** Round trip to a connected peer, in milliseconds. @throws `P2pError` */
+  ping(peer: PeerId, options?: DialOptions): Promise<number>
+  /** Listens on one more address, and says on which ones it came out. @throws `P2pError` */
+  listen(address: string): Promise<Address[]>
+  /** Stops listening there; connections stay. False where nothing listened. */
+  unlisten(address: string): Promise<boolean>
+  /** Closes and refuses every connection with a peer, from now on. */
+  block(peer: PeerId): void
+  unblock(peer: PeerId): boolean
+  /** Closes and refuses every connection with an IP address or prefix, from now on. */
+  ban(address: string): void
+  unban(address: string): boolean
+  readonly blocked: PeerId[]
+  readonly banned: string[]
+  /** Rules, blocks, bans and address book. @throws `TypeError` for a rule that is a function */
+  export(): ExportedNode
+  /** Takes over what `export` gave. @throws `TypeError` for another shape */
+  restore(exported: unknown): void
+  /** Ends everything. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** The same as `createNode`, over the transports given. For `testing.ts`. */
+export async function openNode(
+  init: NodeInit,
+  seams: NodeSeams,
+  transports: readonly TransportFactory[],
+): Promise<Node> {
+  checkInit(init)
+  const identity = await openIdentity(init.identity ?? { generate: 'ed25519' })
+  const node = new P2pNode(init, seams, identity)
+  try {
+    await node.start(transports)
+  } catch (error) {
+    await node.stop()
+    throw error
+  }
+  return node
+}
+
+/**
+ * Makes a node and starts it; resolves when every listener is up.
+ *
+ * @throws `TypeError` and `RangeError` for what cannot be set up so, `P2pError` for an identity that cannot be opened or
+ *   an address that cannot be listened on
+ */
+export function createNode(init: NodeInit = {}, seams: NodeSeams = {}): Promise<Node> {
+  return openNode(init, seams, platformTransports(init))
+}
+
+const KEYS: ReadonlySet<string> = new Set([
+  'identity',
+  'listen',
+  'announce',
+  'security',
+  'firewall',
+  'limits',
+  'webSocketCertificate',
+  'webSocketAuthorities',
+  'resolver',
+  'transports',
+])
+
+function checkInit(init: NodeInit): void {
+  for (const key of Object.keys(init)) {
+    if (!KEYS.has(key)) throw new TypeError(`Cannot create a node: unknown key ${key.slice(0, 64)}`)
+  }
+}
+
+function platformTransports(init: NodeInit): TransportFactory[] {
+  const limits = resolveLimits(init.limits)
+  const { resolver, webSocketCertificate: certificate, webSocketAuthorities: ca } = init
+  const names = resolver === undefined ? {} : { resolver }
+  const { tcp, webSocket } = transportRuntime
+  const trust = ca === undefined ? {} : { trust: { ca: typeof ca === 'string' ? ca : [...ca] } }
+  return [
+    ...(tcp === undefined ? [] : [tcp({ limits, ...names })]),
+    webSocket({ limits, ...names, ...trust, ...(certificate === undefined ? {} : { certificate }) }),
+  ]
+}
+
+class P2pNode implements Node {
+  readonly peer: PeerId
+  readonly book: AddressBook
+  readonly #init: NodeInit
+  readonly #identity: Identity
+  readonly #limits: Readonly<P2pLimits>
+  readonly #clock: Clock
+  readonly #random: (length: number) => Uint8Array
+  readonly #instance: Uint8Array
+  readonly #events: EventHub
+  readonly #firewall: Firewall
+  readonly #admission: Admission
+  readonly #server: Server
+  readonly #connections = new Connections()
+  readonly #calls = new Map<PeerId, Calls>()
+  readonly #stopping = new AbortController()
+  #composed: Composed | undefined
+  #listeners: Listeners | undefined
+  #stopIdle: (() => void) | undefined
+  #stopped: Promise<void> | undefined
+
+  constructor(init: NodeInit, seams: NodeSeams, identity: Identity) {
+    const limits = resolveLimits(init.limits)
+    const clock = seams.clock ?? systemClock
+    this.#init = init
+    this.#identity = identity
+    this.#limits = limits
+    this.#clock = clock
+    this.#random = seams.random ?? ((length) => cryptoRuntime.random(length))
+    this.#instance = this.#random(16)
+    this.peer = identity.peer
+    this.book = new AddressBook({ limits, clock, parsePeer: parsePeerId, parseAddress })
+    this.#events = new EventHub(limits, clock)
+    this.#firewall = new Firewall(init.firewall ?? {}, {
+      clock,
+      limits,
+      parsePeer: parsePeerId,
+      isBlocked: (peer) => this.#admission.isBlocked(peer),
+    })
+    this.#admission = new Admission({
+      limits,
+      // A place is reserved for whoever the owner named in a rule that lets in.
+      reserved: (peer) => {
+        const rule = this.#firewall.get('inbound', peer)
+        return rule !== undefined && rule !== 'deny'
+      },
+    })
+    this.#server = new Server({
+      limits,
+      clock,
+      firewall: this.#firewall,
+      randomText: () => toHex(this.#random(8)),
+      observer: this.#observer(),
+    })
+  }
+
+  get addresses(): Address[] {
+    const { libp2p } = this.#running()
+    return libp2p.getMultiaddrs().map((one) => addressOf(one))
+  }
+
+  get firewall(): FirewallControl {
+    return this.#firewall
+  }
+
+  get blocked(): PeerId[] {
+    return this.#admission.blocked
+  }
+
+  get banned(): string[] {
+    return this.#admission.banned
+  }
+
+  async start(transports: readonly TransportFactory[]): Promise<void> {
+    const { announce = [], listen = [], resolver } = this.#init
+    const custom = (this.#init.transports ?? []).map(
+      (transport) => transport['~transport'] as TransportFactory,
+    )
+    const composed = await compose({
+      identity: this.#identity,
+      limits: this.#limits,
+      clock: this.#clock,
+      securities: await securitiesOf(this.#init.security, this.#identity, this.#clock),
+      admission: this.#admission,
+      transports: [...transports, ...custom],
+      resolver,
+      announce: announce.map((one) => parseAddress(one)),
+      agent: AGENT,
+      offers: (protocol, info) => this.#offers(protocol, info),
+      onPipe: (protocol, pipe, info) => this.#onPipe(protocol, pipe, info),
+      onRefused: (refused) => {
+        this.#onRefused(refused)
+      },
+      onObserved: (address, peer) => {
+        this.#events.emit({
+          type: 'observedAddress',
+          peer: parsePeerId(peer),
+          address: parseAddress(address),
+        })
+      },
+    })
+    this.#composed = composed
+    const { libp2p } = composed
+    libp2p.addEventListener('connection:open', ({ detail }) => {
+      this.#onOpen(detail)
+    })
+    libp2p.addEventListener('peer:identify', ({ detail }) => {
+      const info = composed.upgrader.infoOf(detail.connection)
+      if (info === undefined) return
+      this.#events.emit({
+        type: 'peerIdentified',
+        peer: info.peer,
+        connection: this.#connections.of(info).info.id,
+        protocols: detail.protocols,
+        addresses: detail.listenAddrs.map((one) => addressOf(one)),
+        ...(detail.agentVersion === undefined ? {} : { agent: detail.agentVersion }),
+      })
+    })
+    await libp2p.start()
+    this.#listeners = new Listeners(composed.parts.transportManager, this.#events)
+    for (const address of listen) await this.listen(address)
+    if (this.#limits.idleTimeoutMs > 0) this.#watchIdle(this.#limits.idleTimeoutMs)
+  }
+
+  serve<M extends Methods>(protocol: Protocol<M>, handlers: Handlers<M>): Disposable {
+    this.#running()
+    return this.#server.serve(protocol, handlers)
+  }
+
+  client<M extends Methods>(protocol: Protocol<M>, target: Target): Client<M> {
+    const found = readTarget(target)
+    const { peer, addresses } = found
+    return createClient(protocol, {
+      limits: this.#limits,
+      calls: (signal) => {
+        if (peer === undefined) return this.#callsAt(found, signal)
+        const calls = this.#callsTo(peer)
+        // The book may have forgotten what the caller still knows.
+        if (calls.channel === undefined) this.#dialable(peer, addresses)
+        return calls
+      },
+      decide: (to, method, facts) => this.#firewall.outbound(outbound(to, method, facts)),
+    })
+  }
+
+  events<T extends EventType = EventType>(
+    options?: EventsOptions<T>,
+  ): EventStream<EventOf<T> | MissedEvent> {
+    return this.#events.events(options)
+  }
+
+  async connect(target: Target, options: DialOptions = {}): Promise<NodeConnection> {
+    return (await this.#connect(readTarget(target), options.signal)).info
+  }
+
+  async disconnect(peer: PeerId): Promise<void> {
+    await Promise.all(this.#connections.list(peer).map((live) => this.#close(live, 'closed')))
+  }
+
+  connections(peer?: PeerId): NodeConnection[] {
+    return this.#connections.list(peer).map(({ info }) => info)
+  }
+
+  async ping(peer: PeerId, options: DialOptions = {}): Promise<number> {
+    const { libp2p, upgrader } = this.#running()
+    const live = this.#connections.best(peer)
+    if (live?.connection === undefined) throw notConnected(peer)
+    // Every muxer answers pings; a peer need not know libp2p's protocol for it.
+    const muxer = upgrader.muxerOf(live.connection)
+    if (muxer !== undefined) return muxer.ping(options.signal)
+    return libp2p.services.ping.ping(live.connection, options.signal)
+  }
+
+  async listen(address: string): Promise<Address[]> {
+    this.#running()
+    const opened = await this.#listenersUp().listen(parseAddress(address))
+    this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
+    return opened
+  }
+
+  async unlisten(address: string): Promise<boolean> {
+    const stopped = await this.#listenersUp().unlisten(parseAddress(address))
+    if (stopped) this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
+    return stopped
+  }
+
+  block(peer: PeerId): void {
+    const id = parsePeerId(peer)
+    this.#mark(this.#connections.list(id), 'blocked')
+    this.#running().upgrader.block(id)
+    this.#firewall.recheck(id)
+    this.#calls.get(id)?.close()
+    this.#calls.delete(id)
+  }
+
+  unblock(peer: PeerId): boolean {
+    return this.#admission.unblock(parsePeerId(peer))
+  }
+
+  ban(address: string): void {
+    this.#running().upgrader.ban(address)
+  }
+
+  unban(address: string): boolean {
+    return this.#admission.unban(address)
+  }
+
+  export(): ExportedNode {
+    return {
+      version: 1,
+      firewall: this.#firewall.export(),
+      blocked: this.blocked,
+      banned: this.banned,
+      book: this.book.export(),
+    }
+  }
+
+  restore(exported: unknown): void {
+    const { firewall, blocked, banned, book } = readExported(exported)
+    this.#firewall.restore(firewall)
+    this.book.import(book)
+    for (const peer of blocked) this.block(parsePeerId(peer))
+    for (const address of banned) this.ban(address)
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopIdle?.()
+    this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
+    for (const calls of this.#calls.values()) calls.close()
+    this.#calls.clear()
+    this.#firewall.close()
+    this.#mark(this.#connections.list(), 'closed')
+    await this.#composed?.libp2p.stop()
+    this.#server.close()
+    this.#events.close()
+  }
+
+  #running(): Composed {
+    if (this.#composed === undefined || this.#stopped !== undefined) {
+      throw new P2pError('failed_precondition', 'Cannot use the node: it has stopped', {
+        layer: 'request',
+      })
+    }
+    return this.#composed
+  }
+
+  #listenersUp(): Listeners {
+    this.#running()
+    if (this.#listeners === undefined) throw new TypeError('Cannot listen: the node has not started')
+    return this.#listeners
+  }
+
+  // Connections
+
+  #onOpen(connection: Libp2pConnection): void {
+    const info = this.#composed?.upgrader.infoOf(connection)
+    if (info === undefined) return
+    const live = this.#connections.of(info)
+    live.connection = connection
+    const { peer, direction, remoteAddress: address, transport, security, muxer, relayed } = info
+    const about = { peer, connection: live.info.id, address, direction }
+    this.#events.emit({ type: 'connected', ...about, transport, security, muxer, relayed })
+    connection.addEventListener('close', (event) => {
+      this.#connections.remove(info)
+      const reason = live.why ?? reasonOf(event.error)
+      const message = event.error === undefined ? {} : { message: event.error.message }
+      this.#events.emit({ type: 'disconnected', ...about, reason, ...message })
+      this.#forgetCalls(peer)
+    })
+  }
+
+  #onRefused({ direction, address, reason, error, peer }: RefusedConnection): void {
+    const who = peer === undefined ? {} : { peer }
+    this.#events.emit({ type: 'refused', direction, address, reason, message: error.message, ...who })
+  }
+
+  async #connect(
+    { peer, addresses }: Found,
+    signal: AbortSignal | undefined,
+  ): Promise<Live> {
+    const { libp2p, upgrader } = this.#running()
+    const known = peer === undefined ? undefined : this.#connections.best(peer)
+    if (known !== undefined) return known
+    if (peer !== undefined && this.#admission.isBlocked(peer)) throw blockedError(peer)
+    const dial = peer === undefined ? addresses : this.#dialable(peer, addresses)
+    if (dial.length === 0) throw nowhere(peer)
+    const ended = signal === undefined ? this.#stopping.signal : either(signal, this.#stopping.signal)
+    try {
+      const connection = await libp2p.dial(
+        dial.map((one) => toMultiaddr(one)),
+        { signal: ended },
+      )
+      const info = upgrader.infoOf(connection)
+      if (info === undefined) throw nowhere(peer)
+      this.book.succeeded(info.peer, info.remoteAddress)
+      return this.#connections.of(info)
+    } catch (error) {
+      if (signal?.aborted === true) throw signal.reason
+      const failed = dialError(error, peer, dial)
+      if (peer !== undefined) for (const one of dial) this.book.failed(peer, one)
+      this.#tellDialFailed(failed, dial, peer)
+      throw failed
+    }
+  }
+
+  /** Addresses to try for a peer, each with its id at the end. */
+  #dialable(peer: PeerId, addresses: readonly Address[]): Address[] {
+    if (addresses.length > 0) this.book.add(peer, addresses, { source: 'connection' })
+    return this.book.candidates(peer)
+  }
+
+  #tellDialFailed(error: P2pError, dial: readonly Address[], peer: PeerId | undefined): void {
+    const address = error.address ?? dial[0]
+    if (address === undefined) return
+    const { code, layer, message } = error
+    const who = peer === undefined ? {} : { peer }
+    this.#events.emit({ type: 'dialFailed', address, code, layer, message, ...who })
+  }
+
+  async #close(live: Live, why: DisconnectReason): Promise<void> {
+    live.why ??= why
+    await live.connection?.close().catch((error: unknown) => {
+      live.connection?.abort(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  #mark(lives: readonly Live[], why: DisconnectReason): void {
+    for (const live of lives) live.why ??= why
+  }
+
+  #watchIdle(timeoutMs: number): void {
+    this.#stopIdle = this.#clock.setTimer(Math.ceil(timeoutMs / 4), () => {
+      const nowMs = this.#clock.nowMs()
+      for (const live of this.#connections.list()) {
+        const busy =
+          [...live.channels].some((channel) => channel.busy) ||
+          (live.connection?.streams.length ?? 0) > 0
+        if (busy) live.usedAtMs = nowMs
+        else if (nowMs - live.usedAtMs >= timeoutMs) void this.#close(live, 'idle')
+      }
+      this.#watchIdle(timeoutMs)
+    })
+  }
+
+  // Requests
+
+  /** The first look: by peer alone, before a stream says what it wants. */
+  #offers(protocol: string, info: ConnectionInfo): boolean {
+    if (this.#admission.isBlocked(info.peer)) return false
+    if (protocol === CHANNEL_PROTOCOL) {
+      return this.#firewall.firstLook('inbound', info.peer).verdict !== 'deny'
+    }
+    return this.#composed?.parts.registrar.getProtocols().includes(protocol) === true
+  }
+
+  #onPipe(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
+    if (protocol !== CHANNEL_PROTOCOL) return false
+    const live = this.#connections.of(info)
+    const answering = [...live.channels].filter((one) => one instanceof AnsweringChannel)
+    if (answering.length >= CHANNELS_PER_CONNECTION) {
+      pipe.destroy(new P2pError('resource_exhausted', 'Cannot open a channel', { layer: 'limit' }))
+      return true
+    }
+    const lease = this.#server.lease(info.peer)
+    const host = this.#server.host({ peer: info.peer, connection: live.facts })
+    const channel: AnsweringChannel = new AnsweringChannel(pipe, {
+      ...this.#channelInit(lease.held),
+      host,
+      hold: this.#events,
+      onClose: () => {
+        live.channels.delete(channel)
+        live.usedAtMs = this.#clock.nowMs()
+        lease.close()
+      },
+    })
+    live.channels.add(channel)
+    return true
+  }
+
+  #channelInit(held: ChannelInit['held']): Omit<ChannelInit, 'onClose'> {
+    return {
+      instance: this.#instance,
+      limits: this.#limits,
+      clock: this.#clock,
+      held,
+      afterTurn: transportRuntime.afterTurn,
+    }
+  }
+
+  #callsTo(peer: PeerId): Calls {
+    const known = this.#calls.get(peer)
+    if (known !== undefined) return known
+    this.#running()
+    const calls = new Calls({
+      peer,
+      limits: this.#limits,
+      clock: this.#clock,
+      randomId: () => this.#random(16),
+      open: (signal) => this.#openChannel(peer, signal),
+      onIdle: () => {
+        this.#forgetCalls(peer)
+      },
+    })
+    this.#calls.set(peer, calls)
+    return calls
+  }
+
+  async #callsAt(found: Found, signal: AbortSignal | undefined): Promise<Calls> {
+    const { info } = await this.#connect(found, signal)
+    return this.#callsTo(info.peer)
+  }
+
+  /** Nothing in flight and no channel: nothing to remember. */
+  #forgetCalls(peer: PeerId): void {
+    const calls = this.#calls.get(peer)
+    if (calls?.size === 0 && calls.channel?.closed !== false) this.#calls.delete(peer)
+  }
+
+  async #openChannel(peer: PeerId, signal: AbortSignal): Promise<AskingChannel> {
+    const live = await this.#connect({ peer, addresses: [] }, signal)
+    const { upgrader } = this.#running()
+    const muxer = live.connection === undefined ? undefined : upgrader.muxerOf(live.connection)
+    if (muxer === undefined) throw notConnected(peer)
+    const lease = this.#server.lease(peer)
+    const pipe = muxer.openPipe(CHANNEL_PROTOCOL)
+    const channel: AskingChannel = new AskingChannel(pipe, {
+      ...this.#channelInit(lease.held),
+      onClose: () => {
+        live.channels.delete(channel)
+        live.usedAtMs = this.#clock.nowMs()
+        lease.close()
+      },
+    })
+    live.channels.add(channel)
+    return channel
+  }
+
+  #observer(): ConstructorParameters<typeof Server>[0]['observer'] {
+    return {
+      wants: (type) => this.#events.hasListeners(type),
+      tell: (event) => {
+        this.#events.emit(event)
+      },
+    }
+  }
+}
+
+// wire.md §3: a responder takes two channels per connection.
+const CHANNELS_PER_CONNECTION = 2
+
+function outbound(peer: PeerId, method: BoundMethod, facts: () => Facts | undefined): RequestFacts {
+  return {
+    peer,
+    connection: NOT_CONNECTED,
+    protocol: method.protocol,
+    method: method.method,
+    get facts() {
+      return facts()
+    },
+  }
+}
+
+// Our own rules decide before anything is dialed.
+const NOT_CONNECTED: RequestFacts['connection'] = Object.freeze({
+  id: '',
+  direction: 'outbound',
+  remoteAddress: '' as Address,
+  security: '',
+  relayed: false,
+})
+
+/** A target that was read. */
+interface Found {
+  readonly peer: PeerId | undefined
+  readonly addresses: readonly Address[]
+}
+
+function readTarget(target: Target): Found {
+  const all = typeof target === 'string' ? [target] : target
+  if (typeof target === 'string' && !target.startsWith('/')) {
+    return { peer: parsePeerId(target), addresses: [] }
+  }
+  const addresses = all.map((one) => parseAddress(one))
+  const peers = new Set(addresses.map((one) => peerIn(one)))
+  if (addresses.length === 0 || peers.size > 1) {
+    throw new TypeError('Cannot read the target: not the addresses of one peer')
+  }
+  return { peer: [...peers][0], addresses }
+}
+
+/** The peer id that an address ends with. */
+function peerIn(address: Address): PeerId | undefined {
+  const last = toMultiaddr(address).getComponents().at(-1)
+  return last?.name === 'p2p' && last.value !== undefined ? parsePeerId(last.value) : undefined
+}
+
+function either(a: AbortSignal, b: AbortSignal): AbortSignal {
+  return AbortSignal.any([a, b])
+}
+
+function notConnected(peer: PeerId): P2pError {
+  return new P2pError('unavailable', `Cannot reach ${peer}: not connected`, { layer: 'dial', peer })
+}
+
+function blockedError(peer: PeerId): P2pError {
+  return new P2pError('permission_denied', `Cannot reach ${peer}: it is blocked`, {
+    layer: 'dial',
+    peer,
+  })
+}
+
+function nowhere(peer: PeerId | undefined): P2pError {
+  return new P2pError('unavailable', `Cannot reach ${peer ?? 'the peer'}: no address is known`, {
+    layer: 'dial',
+    ...(peer === undefined ? {} : { peer }),
+  })
+}
+
+/** The first error of ours in what a dial rejected with, or one around it. */
+function dialError(error: unknown, peer: PeerId | undefined, dial: readonly Address[]): P2pError {
+  const own = findOwn(error, 4)
+  if (own !== undefined) return own
+  const where = dial.length === 1 ? dial[0] : `${dial.length} addresses`
+  const state = error instanceof Error ? error.message : String(error)
+  return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
+    layer: 'dial',
+    cause: error,
+    ...(peer === undefined ? {} : { peer }),
+    ...(dial[0] === undefined ? {} : { address: dial[0] }),
+  })
+}
+
+function findOwn(error: unknown, depth: number): P2pError | undefined {
+  if (isP2pError(error)) return error
+  if (!(error instanceof Error) || depth === 0) return undefined
+  const inner = error instanceof AggregateError ? error.errors : [error.cause]
+  for (const one of inner) {
+    const found = findOwn(one, depth - 1)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', blocked: 'blocked' }
+
+function reasonOf(error: Error | undefined): DisconnectReason {
+  if (error === undefined) return 'remote_closed'
+  if (isP2pError(error) && error.reason !== undefined) return REASONS[error.reason] ?? 'error'
+  return 'error'
+}
+
+function readExported(exported: unknown): {
+  firewall: unknown
+  blocked: string[]
+  banned: string[]
+  book: unknown
+} {
+  if (typeof exported !== 'object' || exported === null) throw notExported('no object')
+  const { version, firewall, blocked, banned, book, ...rest } = exported as Record<string, unknown>
+  if (version !== 1) throw notExported('unknown version')
+  for (const key of Object.keys(rest)) throw notExported(`unknown field ${key.slice(0, 64)}`)
+  if (!isTexts(blocked) || !isTexts(banned)) throw notExported('blocked or banned is no list')
+  return { firewall, blocked, banned, book }
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}
+
+function notExported(state: string): TypeError {
+  return new TypeError(`Cannot restore the node: ${state}`)
+}
+
