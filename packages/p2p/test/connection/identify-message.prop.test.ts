@@ -1,7 +1,7 @@
 import { fc, test } from '@fast-check/vitest'
 import { heldBytes } from '@stronghold/testkit'
 import { concat } from '@stronghold/core'
-import { expect, test as fact } from 'vitest'
+import { expect, onTestFinished, test as fact } from 'vitest'
 
 import {
   decodeIdentify,
