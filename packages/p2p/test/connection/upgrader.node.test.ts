@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import type { ConnectionEncrypter, IdentifyResult, Libp2p } from '@libp2p/interface'
 
 import { createNoise } from '../../src/connection/noise.ts'
+import { createTls } from '../../src/connection/tls.ts'
 import { tcp } from '../../src/transports/tcp.ts'
 import type { Security } from '../../src/connection/security.ts'
 import type { Identity } from '../../src/open-identity.ts'
@@ -16,6 +17,7 @@ import type { Identity } from '../../src/open-identity.ts'
 import { ourNode } from './_nodes.ts'
 
 const noise = (identity: Identity): Security => createNoise({ identity })
+const tls = (identity: Identity): Security => createTls({ identity })
 
 type Encrypters = ((components: never) => ConnectionEncrypter)[]
 
@@ -39,66 +41,64 @@ function identified(node: Libp2p): Promise<IdentifyResult> {
   })
 }
 
-describe.each([['noise', noise, stockNoise(), '/noise']] as const)(
-  'with stock js-libp2p over TCP and %s',
-  (_name, ours, theirs, encryption) => {
-    test('it dials us', async () => {
-      await using alice = await ourNode({
-        transport: tcp(),
-        listen: ['/ip4/127.0.0.1/tcp/0'],
-        securities: (identity) => [ours(identity)],
-      })
-      const bob = await stockNode([theirs] as Encrypters, false)
-      try {
-        const [seenByAlice, seenByBob] = [identified(alice.libp2p), identified(bob)]
-        const [address] = alice.libp2p.getMultiaddrs()
-        const connection = await bob.dial(address ?? expect.fail())
-        expect(connection.encryption).toBe(encryption)
-        expect((await seenByBob).agentVersion).toBe('stronghold/0.1.0')
-        expect((await seenByBob).signedPeerRecord?.addresses.map(String)).toEqual([
-          address?.toString().replace(/\/p2p\/.*/, ''),
-        ])
-        expect((await seenByAlice).protocols).toContain('/ipfs/ping/1.0.0')
-        expect((await seenByAlice).observedAddr?.toString()).toMatch(/^\/ip4\/127\.0\.0\.1\/tcp\//)
-        expect(
-          await (bob.services as { ping: { ping(to: unknown): Promise<number> } }).ping.ping(
-            address,
-          ),
-        ).toBeGreaterThanOrEqual(0)
-        const [inbound] = alice.libp2p.getConnections()
-        expect(inbound?.encryption).toBe(encryption)
-        expect(
-          await alice.libp2p.services.ping.ping(inbound ?? expect.fail()),
-        ).toBeGreaterThanOrEqual(0)
-      } finally {
-        await bob.stop()
-      }
-      await expect.poll(() => Object.values(alice.admission.counts)).toEqual([0, 0, 0, 0, 0, 0])
+describe.each([
+  ['noise', noise, stockNoise(), '/noise'],
+  ['tls', tls, stockTls(), '/tls/1.0.0'],
+] as const)('with stock js-libp2p over TCP and %s', (_name, ours, theirs, encryption) => {
+  test('it dials us', async () => {
+    await using alice = await ourNode({
+      transport: tcp(),
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      securities: (identity) => [ours(identity)],
     })
+    const bob = await stockNode([theirs] as Encrypters, false)
+    try {
+      const [seenByAlice, seenByBob] = [identified(alice.libp2p), identified(bob)]
+      const [address] = alice.libp2p.getMultiaddrs()
+      const connection = await bob.dial(address ?? expect.fail())
+      expect(connection.encryption).toBe(encryption)
+      expect((await seenByBob).agentVersion).toBe('stronghold/0.1.0')
+      expect((await seenByBob).signedPeerRecord?.addresses.map(String)).toEqual([
+        address?.toString().replace(/\/p2p\/.*/, ''),
+      ])
+      expect((await seenByAlice).protocols).toContain('/ipfs/ping/1.0.0')
+      expect((await seenByAlice).observedAddr?.toString()).toMatch(/^\/ip4\/127\.0\.0\.1\/tcp\//)
+      expect(
+        await (bob.services as { ping: { ping(to: unknown): Promise<number> } }).ping.ping(address),
+      ).toBeGreaterThanOrEqual(0)
+      const [inbound] = alice.libp2p.getConnections()
+      expect(inbound?.encryption).toBe(encryption)
+      expect(
+        await alice.libp2p.services.ping.ping(inbound ?? expect.fail()),
+      ).toBeGreaterThanOrEqual(0)
+    } finally {
+      await bob.stop()
+    }
+    await expect.poll(() => Object.values(alice.admission.counts)).toEqual([0, 0, 0, 0, 0, 0])
+  })
 
-    test('we dial it', async () => {
-      await using alice = await ourNode({
-        transport: tcp(),
-        securities: (identity) => [ours(identity)],
-      })
-      const bob = await stockNode([theirs] as Encrypters, true)
-      try {
-        const [seenByAlice, seenByBob] = [identified(alice.libp2p), identified(bob)]
-        const [address] = bob.getMultiaddrs()
-        const connection = await alice.libp2p.dial(address ?? expect.fail())
-        expect(connection.encryption).toBe(encryption)
-        expect(await alice.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
-        expect((await seenByAlice).signedPeerRecord).toBeDefined()
-        expect((await seenByBob).agentVersion).toBe('stronghold/0.1.0')
-        const stored = await alice.libp2p.peerStore.get(bob.peerId)
-        expect(stored.addresses[0]?.isCertified).toBe(true)
-        expect(stored.protocols).toContain('/ipfs/id/1.0.0')
-      } finally {
-        await bob.stop()
-      }
+  test('we dial it', async () => {
+    await using alice = await ourNode({
+      transport: tcp(),
+      securities: (identity) => [ours(identity)],
     })
-  },
-)
+    const bob = await stockNode([theirs] as Encrypters, true)
+    try {
+      const [seenByAlice, seenByBob] = [identified(alice.libp2p), identified(bob)]
+      const [address] = bob.getMultiaddrs()
+      const connection = await alice.libp2p.dial(address ?? expect.fail())
+      expect(connection.encryption).toBe(encryption)
+      expect(await alice.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
+      expect((await seenByAlice).signedPeerRecord).toBeDefined()
+      expect((await seenByBob).agentVersion).toBe('stronghold/0.1.0')
+      const stored = await alice.libp2p.peerStore.get(bob.peerId)
+      expect(stored.addresses[0]?.isCertified).toBe(true)
+      expect(stored.protocols).toContain('/ipfs/id/1.0.0')
+    } finally {
+      await bob.stop()
+    }
+  })
+})
 
 test('a peer that refuses our first choice is dialed once more, step by step', async () => {
   // A channel that stock does not know, before one that it knows.
@@ -133,6 +133,32 @@ test('a peer that refuses our first choice is dialed once more, step by step', a
     expect(await alice.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
   } finally {
     await bob.stop()
+  }
+})
+
+test('two of ours agree on the dialer’s first choice', async () => {
+  await using alice = await ourNode({
+    transport: tcp(),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    securities: (identity) => [noise(identity), tls(identity)],
+  })
+  const [address] = alice.libp2p.getMultiaddrs()
+  for (const [securities, encryption] of [
+    [[noise, tls], '/noise'],
+    [[tls, noise], '/tls/1.0.0'],
+    [[tls], '/tls/1.0.0'],
+  ] as const) {
+    await using bob = await ourNode({
+      transport: tcp(),
+      securities: (identity) => securities.map((make) => make(identity)),
+    })
+    const connection = await bob.libp2p.dial(address ?? expect.fail())
+    expect(connection.encryption).toBe(encryption)
+    expect(bob.upgrader.infoOf(connection)).toMatchObject({
+      security: encryption.split('/')[1],
+      transport: 'tcp',
+    })
+    expect(await bob.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
   }
 })
 
