@@ -12,6 +12,15 @@ export {
 } from './bytes.ts'
 export { decode, encode } from './codec.ts'
 export type { DecodeOptions, EncodeOptions } from './codec.ts'
+export {
+  matches,
+  MAX_PATH_SEGMENTS,
+  MAX_SEGMENT_LENGTH,
+  parsePath,
+  parsePattern,
+  Path,
+  Pattern,
+} from './path.ts'
 export { bytes, isBytesSchema, isSchema, validate } from './schema.ts'
 export type { BytesSchema, Checked, InferInput, InferOutput, Schema } from './schema.ts'
 export { isStatusCode, RAN, STATUS_CODES } from './status.ts'
