@@ -72,8 +72,14 @@ function negotiate(
     const aborted = (): void => {
       fail(abortError(signal?.reason))
     }
-    if (pipe.closed) return void fail(endedError())
-    if (signal?.aborted === true) return void aborted()
+    if (pipe.closed) {
+      fail(endedError())
+      return
+    }
+    if (signal?.aborted === true) {
+      aborted()
+      return
+    }
     signal?.addEventListener('abort', aborted, { once: true })
     pipe.listen({
       data: (chunk) => {
@@ -81,7 +87,10 @@ function negotiate(
         const { send, end } = machine.feed(chunk)
         if (send.byteLength > 0) pipe.write([send])
         if (end === undefined) return
-        if (end.kind !== 'agreed') return void fail(errorOf(end))
+        if (end.kind !== 'agreed') {
+          fail(errorOf(end))
+          return
+        }
         settle()
         if (end.rest.byteLength > 0) pipe.unshift(end.rest)
         onBytes?.(machine.bytes)

@@ -163,8 +163,14 @@ class Pinging implements PingService {
           reject(error ?? pingError('unavailable', 'the stream ended'))
         },
       })
-      if (signal.aborted) return void onAbort()
-      if (pipe.closed) return void fail(pingError('unavailable', 'the stream ended'))
+      if (signal.aborted) {
+        onAbort()
+        return
+      }
+      if (pipe.closed) {
+        fail(pingError('unavailable', 'the stream ended'))
+        return
+      }
       pipe.write([sent.slice()])
       pipe.resume()
     })

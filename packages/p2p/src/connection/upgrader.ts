@@ -288,10 +288,10 @@ class PipeUpgrader implements P2pUpgrader {
       })
     } catch (error) {
       // What ended the handshake is the reason, not how the handshake took it.
-      const why = time.signal.aborted ? time.signal.reason : error
-      connection.abort(asError(why))
+      const why = asError(time.signal.aborted ? time.signal.reason : error)
+      connection.abort(why)
       leave()
-      this.#tell(raw, asError(why), ticket.peer)
+      this.#tell(raw, why, ticket.peer)
       throw why
     } finally {
       time.clear()

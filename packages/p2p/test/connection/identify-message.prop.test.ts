@@ -124,6 +124,12 @@ fact(
     const kept: unknown[] = []
     const seen = { read: 0, refused: 0, cut: 0 }
     const before = heldBytes()
+    // Most of the time would go into stack traces that nobody reads.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    onTestFinished(() => {
+      Error.stackTraceLimit = stackTraceLimit
+    })
     for (let count = 0; count < INPUTS; count++) {
       const input = sample.slice(0, sample.byteLength - (random(3) === 0 ? random(40) : 0))
       for (let changes = random(4); changes > 0; changes--)

@@ -175,15 +175,15 @@ test('a record in the form of RFC 0003 counts as one, a forged one counts as non
     ['changed', false],
   ] as const
   for (const [kind, certified] of signers) {
-    let node: OurNode | undefined
+    const made: { alice?: OurNode } = {}
     await using nodes = await pair((pipe) => {
-      const identity = kind === 'strange' ? stranger : (node?.identity ?? expect.fail())
+      const identity = kind === 'strange' ? stranger : (made.alice?.identity ?? expect.fail())
       void sealPeerRecord(identity, { seq: 1n, addresses }, LEGACY_PEER_RECORD).then((record) => {
         if (kind === 'changed') record[record.byteLength - 1] = (record.at(-1) ?? 0) ^ 1
         say({ signedPeerRecord: record, listenAddresses: beside })(pipe)
       })
     })
-    node = nodes.alice
+    made.alice = nodes.alice
     const connection = await nodes.connect()
     const result = await nodes.bob.libp2p.services.identify.identify(connection)
     expect(result.signedPeerRecord !== undefined).toBe(certified)

@@ -74,7 +74,9 @@ describe.each([
     } finally {
       await bob.stop()
     }
-    await expect.poll(() => Object.values(alice.admission.counts)).toEqual([0, 0, 0, 0, 0, 0])
+    await expect
+      .poll(() => Object.values<number>({ ...alice.admission.counts }))
+      .toEqual([0, 0, 0, 0, 0, 0])
   })
 
   test('we dial it', async () => {

@@ -3,6 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { expect, test } from 'vitest'
 
 import { createNoise } from '../../src/connection/noise.ts'
+import { createTls } from '../../src/connection/tls.ts'
 import { MemoryHub, memory } from '../../src/transports/memory.ts'
 import type { Security } from '../../src/connection/security.ts'
 import type { Identity } from '../../src/open-identity.ts'
@@ -13,7 +14,11 @@ const ONE_WAY_MS = 100
 
 /** Lets everything happen that needs no time, signatures on other threads among it. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < 20; turn++) {
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+  }
 }
 
 /** One-way trips until the first answer of an application, of which opening the TCP connection would be two more. */
@@ -26,7 +31,9 @@ async function tripsToFirstAnswer(securities: (identity: Identity) => Security[]
   const answer = bob.libp2p
     .dial(multiaddr(`/memory/alice/p2p/${alice.identity.peer}`))
     .then((connection) => bob.libp2p.services.ping.ping(connection))
-    .then(() => (answered = true))
+    .then(() => {
+      answered = true
+    })
   let trips = 0
   for (await settle(); !answered && trips < 20; trips++) {
     clock.advance(ONE_WAY_MS)
@@ -45,6 +52,10 @@ async function tripsToFirstAnswer(securities: (identity: Identity) => Security[]
 test('the first answer over Noise comes after two round trips, and one for TCP', async () => {
   const trips = await tripsToFirstAnswer((identity) => [createNoise({ identity })])
   expect(trips).toBe(4)
+})
+
+test('over TLS it is the same', async () => {
+  expect(await tripsToFirstAnswer((identity) => [createTls({ identity })])).toBe(4)
 })
 
 test('a channel that agrees on no muxer costs no round trip more', async () => {
