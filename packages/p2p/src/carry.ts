@@ -9,6 +9,7 @@ import type { Checked, Schema } from '@stronghold/core'
 export interface CarryLimits {
   maxMessageBytes: number
   maxNesting: number
+  maxMessageValues: number
 }
 
 /** One schema's way of being carried. */
@@ -33,6 +34,8 @@ const BYTES: Carrier = Object.freeze({
 })
 
 const EMPTY = new Uint8Array(0)
+// Ours: how deep is too deep is the receiver's to say; this only ends a cycle.
+const MAX_SENT_DEPTH = 1024
 
 class Structured implements Carrier {
   readonly #schema: Schema
@@ -42,7 +45,7 @@ class Structured implements Carrier {
   }
 
   pack(value: unknown): Uint8Array {
-    return value === undefined ? EMPTY : encode(value, { floats: true })
+    return value === undefined ? EMPTY : encode(value, { floats: true, maxDepth: MAX_SENT_DEPTH })
   }
 
   unpack(message: Uint8Array, limits: CarryLimits): Checked<unknown> | Promise<Checked<unknown>> {
@@ -58,8 +61,12 @@ class Structured implements Carrier {
 function read(message: Uint8Array, limits: CarryLimits): Checked<unknown> {
   if (message.byteLength === 0) return { ok: true, value: undefined }
   try {
-    const { maxMessageBytes, maxNesting } = limits
-    const value = decode(message, { maxBytes: maxMessageBytes, maxDepth: maxNesting, floats: true })
+    const value = decode(message, {
+      maxBytes: limits.maxMessageBytes,
+      maxDepth: limits.maxNesting,
+      maxItems: limits.maxMessageValues,
+      floats: true,
+    })
     return { ok: true, value }
   } catch (error) {
     return { ok: false, problem: error instanceof Error ? error.message : String(error) }

@@ -78,6 +78,8 @@ export interface P2pLimits {
   maxMessageBytes: number
   /** Deepest nesting of a structured body. Default 32. */
   maxNesting: number
+  /** Values in a structured body, nested ones and keys included: one byte can be an object. Default 262,144. */
+  maxMessageValues: number
   /** Inbound requests in flight per peer. The next one is answered `resource_exhausted`. Default 256. */
   maxInboundPerPeer: number
   /** Inbound requests in flight in all. The next one is answered `resource_exhausted`. Default 1,024. */
@@ -175,6 +177,7 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxFrameBytes: 64 * KIB,
   maxMessageBytes: 4 * MIB,
   maxNesting: 32,
+  maxMessageValues: 262_144,
   maxInboundPerPeer: 256,
   maxInboundTotal: 1024,
   maxOutboundPerPeer: 1024,
