@@ -76,7 +76,7 @@ export interface P2pLimits {
   maxFrameBytes: number
   /** Longest request or response body, and longest item. Default 4 MiB. */
   maxMessageBytes: number
-  /** Deepest nesting of a structured body. Default 32. */
+  /** Deepest nesting of a structured body. At most 1,024. Default 32. */
   maxNesting: number
   /** Values in a structured body, nested ones and keys included: one byte can be an object. Default 262,144. */
   maxMessageValues: number
@@ -209,10 +209,14 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
 /** Limits that may be zero, which switches the thing off. */
 const MAY_BE_ZERO: ReadonlySet<string> = new Set(['idleTimeoutMs', 'reservedConnections'])
 
+/** Limits that cannot be raised further: the codec goes no deeper than its stack is safe. */
+const AT_MOST: ReadonlyMap<string, number> = new Map([['maxNesting', 1024]])
+
 /**
  * The defaults with the given ones in their place, frozen.
  *
  * @throws `TypeError` for an unknown name, `RangeError` for a value that is no positive safe integer
+ *   or beyond what its limit may be
  */
 export function resolveLimits(given: Partial<P2pLimits> = {}): Readonly<P2pLimits> {
   for (const [name, value] of Object.entries(given)) {
@@ -222,6 +226,10 @@ export function resolveLimits(given: Partial<P2pLimits> = {}): Readonly<P2pLimit
     const least = MAY_BE_ZERO.has(name) ? 0 : 1
     if (!Number.isSafeInteger(value) || value < least) {
       throw new RangeError(`Cannot set limits: ${name} is not an integer of at least ${least}`)
+    }
+    const most = AT_MOST.get(name)
+    if (most !== undefined && value > most) {
+      throw new RangeError(`Cannot set limits: ${name} is above ${most}`)
     }
   }
   return Object.freeze({ ...DEFAULT_LIMITS, ...given })
