@@ -1,6 +1,8 @@
 /** What browsers do not have. Each says so when it is used, not when it is loaded. */
 import { P2pError } from '../errors.ts'
 
+import type { TlsRuntime } from './tls.ts'
+
 /** @throws `P2pError` `unimplemented`, always */
 export async function readSecretFile(
   _path: string,
@@ -12,6 +14,17 @@ export async function readSecretFile(
 /** @throws `P2pError` `unimplemented`, always */
 export async function createSecretFile(_path: string, _secretBytes: Uint8Array): Promise<boolean> {
   throw missing('write a file')
+}
+
+/** Each part throws `P2pError` `unimplemented`, always. */
+export const tlsRuntime: TlsRuntime = {
+  available: false,
+  generateCertificateKey: () => {
+    throw missing('use TLS')
+  },
+  verifyCertificateSignature: () => {
+    throw missing('use TLS')
+  },
 }
 
 function missing(action: string): P2pError {

@@ -199,7 +199,8 @@ function aead(wasm: ChaCha20Poly1305, secretKey: Uint8Array): Aead {
         wipe(opened)
         return undefined
       }
-      return opened
+      // A plain array: on a Buffer `slice` gives a view where everybody expects a copy.
+      return new Uint8Array(opened.buffer, opened.byteOffset, opened.byteLength)
     },
     wipe: () => {
       wipe(bytes)
