@@ -76,6 +76,11 @@ export interface UpgraderInit {
   securities: readonly Security[]
   limits: P2pLimits
   admission: Admission
+  /**
+   * Whether a channel's first message leaves together with its proposal, which saves a round trip. TLS that waits for
+   * the answer runs on the socket itself instead of on a pipe, which is quicker from then on. Default: always.
+   */
+  sendsAhead?: (protocol: string) => boolean
   /** Protocols that inbound streams may speak. */
   offers: (protocol: string, info: ConnectionInfo) => boolean
   /** Takes a negotiated inbound stream as a pipe; false leaves it to libp2p. */
@@ -299,8 +304,9 @@ class PipeUpgrader implements P2pUpgrader {
   }
 
   async #secure(raw: Raw, pipe: Pipe, signal: AbortSignal): Promise<Chosen> {
-    const { securities, limits } = this.#init
-    if (raw.initiator && raw.ahead) return this.#secureAhead(raw, pipe, signal)
+    const { securities, limits, sendsAhead } = this.#init
+    const ahead = raw.ahead && (sendsAhead?.(this.#preferred.protocol) ?? true)
+    if (raw.initiator && ahead) return this.#secureAhead(raw, pipe, signal)
     let spent = 0
     const negotiate = {
       limits,

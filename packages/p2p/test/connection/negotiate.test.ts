@@ -197,6 +197,20 @@ test('a paused lazy pipe reads the echo and nothing more', async () => {
   expect(seen.got).toBe('answer')
 })
 
+test('pausing a lazy pipe before the echo does not keep the echo out', async () => {
+  const [a, b] = pipePair()
+  const settled = vi.fn()
+  const lazy = selectLazily(a, '/y', { limits, onSettled: settled })
+  const seen = watch(lazy)
+  lazy.resume()
+  await turns()
+  lazy.pause()
+  b.write([Buffer.concat([hello('/y'), bytes('answer')])])
+  await turns()
+  expect(settled).toHaveBeenCalledOnce()
+  expect(seen.got).toBe('')
+})
+
 test('a listener that comes after the echo gets everything behind it', async () => {
   const [a, b] = pipePair()
   const lazy = selectLazily(a, '/y', { limits })

@@ -157,6 +157,18 @@ test('a ban ends handshakes of that address at once', async () => {
   expect(admission.counts.pendingInbound).toBe(1)
 })
 
+test('a connection that is gone before it is looked at leaves its place', async () => {
+  const { upgrader, admission, clock } = alone()
+  const [near] = pipePair()
+  const remoteAddr = multiaddr('/ip4/192.0.2.1/tcp/1')
+  const raw = new PipeConnection(near, { remoteAddr, direction: 'inbound', log })
+  raw.abort(new Error('gone'))
+  await new Promise((resolve) => setImmediate(resolve))
+  await expect(upgrader.upgradeInbound(raw, { signal: stay })).rejects.toThrow()
+  expect(counted(admission)).toEqual(NONE)
+  expect(clock.timers).toBe(0)
+})
+
 test('junk of every length before encryption ends in one reset', async () => {
   const { upgrader, admission } = alone()
   for (let length = 1; length < 64; length++) {
