@@ -3,7 +3,8 @@
  * back to the session's window only as the reader takes it. Knows nothing of protocols or libp2p.
  */
 import type { Pipe, PipeEvents } from './pipe.ts'
-import type { StreamFailure, YamuxSession, YamuxStream, YamuxStreamHandler } from './yamux.ts'
+import type { StreamFailure, YamuxStream, YamuxStreamHandler } from './yamux-stream.ts'
+import type { YamuxSession } from './yamux.ts'
 
 /** Payloads below this length are copied together while held: a view of one byte may keep 64 KiB alive. */
 const BLOCK_BYTES = 4096

@@ -100,7 +100,7 @@ function writeHeader(
 // Our own choices
 
 /** Payloads up to this length are copied beside their header; longer ones leave as they are. Measured. */
-const COPY_BYTES = 2048
+const COPY_BYTES = 256
 /** A connection that says little holds a small block, a busy one takes few blocks. */
 const FIRST_BLOCK_BYTES = 512
 const LAST_BLOCK_BYTES = 16_384

@@ -6,12 +6,11 @@ import { decodeHeader, encodeHeader, FLAG, TYPE } from '../../src/connection/yam
 import { YamuxSession } from '../../src/connection/yamux.ts'
 import type { YamuxHeader } from '../../src/connection/yamux-frame.ts'
 import type {
-  ByteBudget,
   StreamFailure,
-  YamuxLimits,
   YamuxStream,
   YamuxStreamHandler,
-} from '../../src/connection/yamux.ts'
+} from '../../src/connection/yamux-stream.ts'
+import type { ByteBudget, YamuxLimits } from '../../src/connection/yamux.ts'
 
 export const LIMITS: YamuxLimits = DEFAULT_LIMITS
 

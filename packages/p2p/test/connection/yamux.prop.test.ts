@@ -5,7 +5,11 @@ import { expect } from 'vitest'
 import { FLAG, TYPE, decodeHeader, encodeHeader } from '../../src/connection/yamux-frame.ts'
 import { YamuxSession } from '../../src/connection/yamux.ts'
 import { headersOf, LIMITS } from './_yamux-end.ts'
-import type { StreamFailure, YamuxStream, YamuxStreamHandler } from '../../src/connection/yamux.ts'
+import type {
+  StreamFailure,
+  YamuxStream,
+  YamuxStreamHandler,
+} from '../../src/connection/yamux-stream.ts'
 
 const RUNS = process.env['STRONGHOLD_LONG'] === '1' ? 5000 : 500
 const WINDOW = 262_144
