@@ -23,7 +23,6 @@ export class Inbox {
   #end: 'no' | 'came' | 'told' = 'no'
   #close: { error: Error | undefined } | undefined
   #closed = false
-  #told = false
 
   constructor(source: InboxSource) {
     this.#source = source
@@ -45,8 +44,7 @@ export class Inbox {
     if (this.#paused || this.#events === undefined || this.#heldBytes > 0) {
       this.#held.push(chunk)
       this.#heldBytes += chunk.byteLength
-      if (this.#paused) this.#source.pause()
-      else this.#schedule()
+      this.#schedule()
       return
     }
     this.#events.data(chunk)
@@ -65,7 +63,6 @@ export class Inbox {
 
   /** Over: with an error at once and without what is held, else after the last byte and the end. */
   close(error?: Error): void {
-    if (this.#told) return
     this.#close = { error }
     if (error !== undefined) this.drop()
     this.#schedule()
@@ -146,7 +143,6 @@ export class Inbox {
     if (this.#close === undefined) return
     const events = this.#events
     this.#events = undefined
-    this.#told = true
     events.close(this.#close.error)
   }
 }

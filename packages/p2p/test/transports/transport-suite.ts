@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import type { Pipe } from '../../src/connection/pipe.ts'
 import { isP2pError } from '../../src/errors.ts'
 
-import { pattern, Recorder } from './pipe-events.ts'
+import { pattern, Recorder, turns } from './pipe-events.ts'
 import { pipeSuite } from './pipe-suite.ts'
 import type { PipeSuite } from './pipe-suite.ts'
 import { PipeUpgrader, RefusingUpgrader, StuckUpgrader } from './upgraders.ts'
@@ -151,11 +151,12 @@ export function transportSuite(name: string, suite: TransportSuite): void {
       const dial = transport.dial(address, { upgrader, signal: during.signal })
       during.abort(reason)
       await expect(dial).rejects.toBe(reason)
-      await listener.close()
+      await turns(50)
       for (const { pipe } of upgrader.inbound) {
         const at = new Recorder(pipe)
         await at.until(() => at.closed)
       }
+      await listener.close()
     })
 
     test('a connection that cannot be upgraded is reset, inbound and outbound', async () => {

@@ -9,6 +9,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { resolveLimits } from '../../src/limits.ts'
+import type { P2pLimits } from '../../src/limits.ts'
 import { webSocket } from '../../src/transports/websocket-node.ts'
 
 import { TEST_CERTIFICATE, TEST_KEY } from './certificate.ts'
@@ -43,8 +44,12 @@ afterEach(async () => {
   upgrader.destroy()
 })
 
-async function listenOn(where: string): Promise<void> {
-  transport = webSocket({ limits, certificate, trust: { ca: TEST_CERTIFICATE } })(components)
+async function listenOn(where: string, more: Partial<P2pLimits> = {}): Promise<void> {
+  transport = webSocket({
+    limits: { ...limits, ...more },
+    certificate,
+    trust: { ca: TEST_CERTIFICATE },
+  })(components)
   upgrader = new PipeUpgrader()
   listener = transport.createListener({ upgrader })
   await listener.listen(multiaddr(where))
@@ -210,6 +215,8 @@ async function settled(socket: Socket): Promise<boolean> {
 }
 
 test('closing the listener closes sockets that are no WebSocket yet', async () => {
+  await listener.close()
+  await listenOn('/ip4/127.0.0.1/tcp/0/ws', { handshakeTimeoutMs: 60_000 })
   const client = new Client()
   await once(client.socket, 'connect')
   await turns(5)
@@ -326,8 +333,11 @@ test('a dial to a server that is none is unavailable', async () => {
 })
 
 test('a dial to a server that says nothing ends the moment its signal aborts', async () => {
-  const accepted: Socket[] = []
-  const server = createServer((socket) => accepted.push(socket.on('error', () => {})))
+  const gone: Promise<unknown>[] = []
+  const server = createServer((socket) => {
+    gone.push(new Promise((resolve) => socket.once('close', resolve)))
+    socket.on('error', () => {}).resume()
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const bound = server.address()
@@ -344,6 +354,7 @@ test('a dial to a server that says nothing ends the moment its signal aborts', a
     controller.abort(reason)
     await expect(dial).rejects.toBe(reason)
   }
-  for (const socket of accepted) socket.destroy()
+  expect(gone).toHaveLength(2)
+  await Promise.all(gone)
   server.close()
 })
