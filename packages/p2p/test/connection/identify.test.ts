@@ -226,6 +226,38 @@ test('a change of ourselves is pushed a moment later, once', async () => {
   expect(event.detail.protocols).toEqual(expect.arrayContaining(['/new/1.0.0', '/new/2.0.0']))
 })
 
+test('a message of exactly maxIdentifyBytes is taken and one byte more is not', async () => {
+  for (const [maxIdentifyBytes, taken] of [
+    [1000, true],
+    [999, false],
+  ] as const) {
+    // Two bytes of tag and length less than the field.
+    const text = '/'.padEnd(1000 - 3, 'x')
+    await using nodes = await pair(say({ protocols: [text] }), { limits: { maxIdentifyBytes } })
+    const connection = await nodes.connect()
+    const asked = nodes.bob.libp2p.services.identify.identify(connection)
+    if (taken) expect((await asked).protocols).toEqual([text])
+    else await expect(asked).rejects.toMatchObject({ code: 'resource_exhausted' })
+  }
+})
+
+test('no more than maxAddressesPerPeer addresses are kept, and none of another peer', async () => {
+  const other = await openIdentity({ generate: 'ed25519' })
+  const listenAddresses = [
+    address(`/ip4/192.0.2.9/tcp/1/p2p/${other.peer}`),
+    Uint8Array.of(1, 2, 3),
+    ...Array.from({ length: 10 }, (_, port) => address(`/ip4/192.0.2.1/tcp/${port.toString()}`)),
+  ]
+  await using nodes = await pair(say({ listenAddresses }), { limits: { maxAddressesPerPeer: 5 } })
+  const connection = await nodes.connect()
+  const result = await nodes.bob.libp2p.services.identify.identify(connection)
+  expect(result.listenAddrs.map(String)).toEqual([
+    '/ip4/192.0.2.1/tcp/0',
+    '/ip4/192.0.2.1/tcp/1',
+    '/ip4/192.0.2.1/tcp/2',
+  ])
+})
+
 test('too much, too late, nothing, junk and the key of another are refused, and the connection stays', async () => {
   const other = await openIdentity({ generate: 'ed25519' })
   const clock = manualClock()
