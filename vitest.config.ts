@@ -10,5 +10,9 @@ export default defineConfig({
     exclude: ['**/*.browser.test.ts', '**/node_modules/**'],
     pool: 'threads',
     maxWorkers: 2,
+    // Files of one worker share their modules: nothing here has state of its own, and loading libp2p takes longest.
+    isolate: false,
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
   },
 })

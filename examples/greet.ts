@@ -47,26 +47,26 @@ async function home(listen: string): Promise<void> {
 }
 
 async function away(to: string): Promise<void> {
-  const greeted = Promise.withResolvers<undefined>()
   await using node = await createNode({
     security: ['noise'],
     firewall: { inbound: { fallback: 'allow' } },
   })
-  node.serve(greeting, {
-    greet: ({ from }) => {
-      greeted.resolve(undefined)
-      return { text: `Hello ${from}, this is away` }
-    },
-  })
+  node.serve(greeting, { greet: ({ from }) => ({ text: `Hello ${from}, this is away` }) })
+  const left = firstOf(node.events({ types: ['disconnected'] }))
   console.log(`I am ${node.peer}`)
   const startedAtMs = performance.now()
   const { text } = await node.client(greeting, to).greet({ from: 'away' })
-  const took = (performance.now() - startedAtMs).toFixed(1)
+  const took = (performance.now() - startedAtMs).toFixed(0)
   console.log(`the answer: ${text}`)
   for (const { transport, security } of node.connections()) {
     console.log(`connected over ${transport} with ${security}; dialled and answered in ${took} ms`)
   }
-  await greeted.promise
+  await left // home has what it wanted
+}
+
+async function firstOf<T>(events: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const event of events) return event
+  return undefined
 }
 
 /** The end of a peer id, enough to tell two apart. */
