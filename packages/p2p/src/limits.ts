@@ -58,7 +58,7 @@ export interface P2pLimits {
   maxConnectionReceiveBytes: number
   /** Bytes written and unsent on one connection. Writers are told to wait. Default 1 MiB. */
   maxConnectionSendBytes: number
-  /** Muxer pings, SYN and RST a connection may send at once; refilled per second. Past it the connection ends. Default 256. */
+  /** Muxer pings, resets, refused or failed streams, and frames of nothing a connection may send at once, each; refilled per second. Past it the connection ends. Default 256. */
   muxerControlBurst: number
   /** How many of `muxerControlBurst` come back in a second. Default 64. */
   muxerControlPerSecond: number
