@@ -17,6 +17,7 @@ export class NoisePipe implements Pipe {
   readonly #below: Pipe
   readonly #outbound: NoiseCipher
   readonly #inbound: NoiseCipher
+  readonly #join: boolean
   readonly #frames = new NoiseFrames()
   #events: PipeEvents | undefined
   // Outbound
@@ -36,9 +37,10 @@ export class NoisePipe implements Pipe {
   #closing: { error: Error | undefined; clean: boolean } | undefined
   #closed = false
 
-  /** Takes the pipe over and starts paused. */
-  constructor(below: Pipe, outbound: NoiseCipher, inbound: NoiseCipher) {
+  /** Takes the pipe over and starts paused. `join` false: every write leaves at once, in a message of its own. */
+  constructor(below: Pipe, outbound: NoiseCipher, inbound: NoiseCipher, join = true) {
     this.#below = below
+    this.#join = join
     this.#outbound = outbound
     this.#inbound = inbound
     below.listen({
@@ -73,7 +75,7 @@ export class NoisePipe implements Pipe {
       this.#queue.push(chunk)
       this.#queueBytes += chunk.byteLength
     }
-    if (this.#queueBytes >= MAX_PLAINTEXT_BYTES) this.#flush()
+    if (!this.#join || this.#queueBytes >= MAX_PLAINTEXT_BYTES) this.#flush()
     else if (this.#queueBytes > 0 && !this.#flushing) {
       this.#flushing = true
       queueMicrotask(() => {

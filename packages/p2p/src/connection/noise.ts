@@ -31,6 +31,8 @@ export interface NoiseInit {
   identity: Pick<Identity, 'publicKey' | 'sign'>
   /** Bytes both sides must have in common. Default none. */
   prologue?: Uint8Array
+  /** Joins what is written in one turn into one message. Default true. */
+  join?: boolean
   /** Default the platform's. */
   crypto?: CryptoRuntime
 }
@@ -44,14 +46,16 @@ class Noise implements Security {
   readonly protocol = NOISE_PROTOCOL
   readonly #identity: NoiseInit['identity']
   readonly #prologue: Uint8Array
+  readonly #join: boolean
   readonly #crypto: CryptoRuntime
   readonly #createAead: AeadMaker
   readonly #staticKey: DhKey
   #signature: Promise<Uint8Array> | undefined
 
-  constructor({ identity, prologue = NO_BYTES, crypto = cryptoRuntime }: NoiseInit) {
+  constructor({ identity, prologue = NO_BYTES, join = true, crypto = cryptoRuntime }: NoiseInit) {
     this.#identity = identity
     this.#prologue = prologue
+    this.#join = join
     this.#crypto = crypto
     this.#createAead = crypto.createAeads()
     this.#staticKey = crypto.generateDhKey()
@@ -114,14 +118,15 @@ class Noise implements Security {
     }
     const remote = parse(theirs)
     await verify(remote, state.remoteStaticKey, options)
-    if (initiator) write(encodePayload(own))
     const muxer = initiator
       ? chooseMuxer(own.muxers, remote.payload.muxers)
       : chooseMuxer(remote.payload.muxers, own.muxers)
+    // The choice alone, so that the other side cannot come to another, and nothing to those who offered nothing.
+    if (initiator) write(encodePayload({ ...own, muxers: muxer === undefined ? [] : [muxer] }))
     const { outbound, inbound } = state.split()
     reader.release()
     return {
-      pipe: new NoisePipe(pipe, outbound, inbound),
+      pipe: new NoisePipe(pipe, outbound, inbound, this.#join),
       remote: { peer: peerIdOfKey(remote.payload.publicKey), publicKey: remote.payload.publicKey },
       ...(muxer === undefined ? {} : { muxer }),
     }

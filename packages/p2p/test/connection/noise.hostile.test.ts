@@ -4,7 +4,7 @@ import { concat } from '@stronghold/core'
 import { beforeAll, describe, expect, it } from 'vitest'
 
 import { XXHandshake } from '../../src/connection/noise-handshake.ts'
-import { NoisePipe } from '../../src/connection/noise-pipe.ts'
+import { NoiseFrames } from '../../src/connection/noise-frames.ts'
 import { encodePayload, signedBytes } from '../../src/connection/noise-payload.ts'
 import { createNoise } from '../../src/connection/noise.ts'
 import { P2pError } from '../../src/errors.ts'
@@ -272,20 +272,24 @@ describe('a Noise pipe resets', () => {
     expect(told.error).toMatchObject({ code: 'data_loss', layer: 'security' })
     expect(below.closed).toBe(true)
   })
+})
 
-  it('holds no more than one message, however small its pieces are', async () => {
-    const [a, b] = pipePair()
-    const [, other] = await secure(mallorys, alices, {}, [a, b])
-    const told = new Told(other.pipe)
-    a.write([Uint8Array.of(0xff, 0xff)])
+describe('NoiseFrames', () => {
+  it('holds no more than one message, however small its pieces are, and nothing for what was only announced', () => {
+    const frames = new NoiseFrames()
     const before = process.memoryUsage().arrayBuffers
-    const pieces = Array.from({ length: 65_534 }, () => new Uint8Array(1))
-    a.write(pieces)
-    await new Promise((resolve) => setImmediate(resolve))
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2_000_000)
-    a.write([Uint8Array.of(0)])
-    await told.closed
-    expect(told.error).toMatchObject({ code: 'data_loss' })
-    expect(other.pipe).toBeInstanceOf(NoisePipe)
+    frames.push(Uint8Array.of(0xff, 0xff))
+    expect(frames.next()).toBeUndefined()
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4096)
+    const piece = Uint8Array.of(7)
+    for (let i = 0; i < 65_534; i++) {
+      frames.push(piece)
+      expect(frames.next() === undefined).toBe(true)
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(300_000)
+    frames.push(piece)
+    expect(frames.next()?.byteLength).toBe(65_535)
+    expect(frames.next()).toBeUndefined()
+    expect(frames.cut).toBe(false)
   })
 })
