@@ -121,6 +121,8 @@ export interface BidiStream<
 
 type Nothing = Schema<undefined>
 
+// NoInfer: what is left out is nothing, not whatever the place that the method stands in would take.
+
 /**
  * One request, one answer.
  *
@@ -128,7 +130,7 @@ type Nothing = Schema<undefined>
  */
 export function unary<Req extends Schema = Nothing, Res extends Schema = Nothing>(
   init: UnaryInit<Req, Res>,
-): Unary<Req, Res> {
+): Unary<NoInfer<Req>, NoInfer<Res>> {
   return define('unary', { ...init, response: init.response ?? nothing }) as Unary<Req, Res>
 }
 
@@ -139,7 +141,7 @@ export function unary<Req extends Schema = Nothing, Res extends Schema = Nothing
  */
 export function serverStream<Down extends Schema, Req extends Schema = Nothing>(
   init: ServerStreamInit<Req, Down>,
-): ServerStream<Req, Down> {
+): ServerStream<NoInfer<Req>, NoInfer<Down>> {
   return define('serverStream', init) as ServerStream<Req, Down>
 }
 
@@ -152,7 +154,7 @@ export function clientStream<
   Up extends Schema,
   Req extends Schema = Nothing,
   Res extends Schema = Nothing,
->(init: ClientStreamInit<Req, Up, Res>): ClientStream<Req, Up, Res> {
+>(init: ClientStreamInit<Req, Up, Res>): ClientStream<NoInfer<Req>, NoInfer<Up>, NoInfer<Res>> {
   return define('clientStream', { ...init, response: init.response ?? nothing }) as ClientStream<
     Req,
     Up,
@@ -165,11 +167,9 @@ export function clientStream<
  *
  * @throws `TypeError` for what is no schema
  */
-export function bidiStream<
-  Up extends Schema,
-  Down extends Schema,
-  Req extends Schema = Nothing,
->(init: BidiStreamInit<Req, Up, Down>): BidiStream<Req, Up, Down> {
+export function bidiStream<Up extends Schema, Down extends Schema, Req extends Schema = Nothing>(
+  init: BidiStreamInit<Req, Up, Down>,
+): BidiStream<NoInfer<Req>, NoInfer<Up>, NoInfer<Down>> {
   return define('bidiStream', init) as BidiStream<Req, Up, Down>
 }
 
@@ -197,7 +197,8 @@ function define(kind: AnyMethod['kind'], init: Given): AnyMethod {
       throw new TypeError(`Cannot define a method: unknown field ${name.slice(0, 64)}`)
     }
     if (name === 'readOnly' || name === 'facts' || value === undefined) continue
-    if (!isSchema(value)) throw new TypeError(`Cannot define a method: ${name} is no Standard Schema`)
+    if (!isSchema(value))
+      throw new TypeError(`Cannot define a method: ${name} is no Standard Schema`)
   }
   return Object.freeze({
     kind,
@@ -325,13 +326,14 @@ export interface UploadOptions<Item> extends CallOptions {
 }
 
 /** Whether a request may be left out. */
-type Args<Req extends Schema, Options> = undefined extends InferInput<Req>
-  ? Options extends { upload: unknown }
-    ? [request: InferInput<Req>, options: Options]
-    : [request?: InferInput<Req>, options?: Options]
-  : Options extends { upload: unknown }
-    ? [request: InferInput<Req>, options: Options]
-    : [request: InferInput<Req>, options?: Options]
+type Args<Req extends Schema, Options> =
+  undefined extends InferInput<Req>
+    ? Options extends { upload: unknown }
+      ? [request: InferInput<Req>, options: Options]
+      : [request?: InferInput<Req>, options?: Options]
+    : Options extends { upload: unknown }
+      ? [request: InferInput<Req>, options: Options]
+      : [request: InferInput<Req>, options?: Options]
 
 /** Calls one method: it takes what the schemas take and gives what they give. */
 export type Caller<M> =

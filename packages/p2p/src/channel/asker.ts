@@ -183,7 +183,8 @@ export class Asker {
    */
   frame(kind: number, flags: number, number: number, body: Uint8Array): void {
     const asked = this.#open.get(number)
-    if (asked === undefined) throw violation(`kind ${kind} about request ${number}, which is not open`)
+    if (asked === undefined)
+      throw violation(`kind ${kind} about request ${number}, which is not open`)
     switch (kind) {
       case KIND_RESPONSE:
         this.#response(asked, flags, body)

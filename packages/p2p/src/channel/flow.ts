@@ -221,12 +221,7 @@ export class Outflow implements Source {
   bytes = 0
 
   /** `wake` is called whenever the flow may have become ready, `onLast` when its end or error is written. */
-  constructor(
-    number: number,
-    credit: number,
-    wake: (source: Source) => void,
-    onLast?: () => void,
-  ) {
+  constructor(number: number, credit: number, wake: (source: Source) => void, onLast?: () => void) {
     this.#number = number
     this.#credit = credit
     this.#wake = wake
@@ -302,7 +297,13 @@ export class Outflow implements Source {
       this.stop()
       if (last === undefined) return undefined
       this.#onLast?.()
-      return { kind: last.kind, flags: 0, number: this.#number, prelude: undefined, body: last.body }
+      return {
+        kind: last.kind,
+        flags: 0,
+        number: this.#number,
+        prelude: undefined,
+        body: last.body,
+      }
     }
     const room = Math.min(maxBytes, this.#credit - HEADER_BYTES)
     const end = Math.min(item.byteLength, this.#at + room)

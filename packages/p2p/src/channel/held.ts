@@ -33,4 +33,3 @@ export class Held {
     this.#parent?.release(bytes)
   }
 }
-

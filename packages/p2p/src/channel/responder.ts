@@ -230,7 +230,10 @@ export class Responder {
   respond(incoming: Incoming, message: Uint8Array): void {
     if (!this.has(incoming)) return
     const { held, outbox } = this.#init
-    if (message.byteLength > this.#init.limits.maxMessageBytes || !held.reserve(message.byteLength)) {
+    if (
+      message.byteLength > this.#init.limits.maxMessageBytes ||
+      !held.reserve(message.byteLength)
+    ) {
       incoming.fail({
         code: 'resource_exhausted',
         ran: 'yes',

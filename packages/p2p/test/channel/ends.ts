@@ -37,6 +37,7 @@ export interface EndsInit {
 }
 
 export interface Ends {
+  asker: PeerId
   server: Server
   calls: Calls
   client<M extends Methods>(protocol: Protocol<M>): Client<M>
@@ -71,6 +72,7 @@ export function ends(init: EndsInit = {}): Ends {
   const afterTurn = (run: () => void): void => void setImmediate(run)
   const all: Ends = {
     server,
+    asker: ASKER,
     events: [],
     pipes: [],
     answering: [],

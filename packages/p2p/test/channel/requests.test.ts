@@ -96,8 +96,15 @@ test('long messages arrive whole, small ones beside them', async () => {
 test('a handler that throws a P2pError is heard with its code', async () => {
   const two = ends()
   two.serve(files, handlers)
-  const error: unknown = await two.client(files).stat({ name: 'none' }).catch((e: unknown) => e)
+  const error: unknown = await two
+    .client(files)
+    .stat({ name: 'none' })
+    .catch((e: unknown) => e)
   expect(isP2pError(error, 'not_found')).toBe(true)
-  expect(error).toMatchObject({ ran: 'yes', layer: 'handler', message: 'Cannot stat none: not there' })
+  expect(error).toMatchObject({
+    ran: 'yes',
+    layer: 'handler',
+    message: 'Cannot stat none: not there',
+  })
   two.close()
 })

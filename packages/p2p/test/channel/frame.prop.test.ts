@@ -1,0 +1,163 @@
+import { concat } from '@stronghold/core'
+import { fc, test } from '@fast-check/vitest'
+import { expect, test as plain } from 'vitest'
+
+import {
+  decodeError,
+  decodePrelude,
+  encodeError,
+  encodeFrame,
+  encodePrelude,
+  FrameParser,
+} from '../../src/channel/frame.ts'
+import type { Side } from '../../src/channel/frame.ts'
+import { isP2pError, LAYERS } from '../../src/errors.ts'
+import { STATUS_CODES } from '@stronghold/core'
+
+type Frame = [kind: number, flags: number, number: number, body: string]
+
+const HELLO = encodeFrame(1, 0, 0, new Uint8Array(16))
+
+function readAll(side: Side, chunks: readonly Uint8Array[]): Frame[] {
+  const frames: Frame[] = []
+  const parser = new FrameParser(side, 65_536, (kind, flags, number, body) => {
+    frames.push([kind, flags, number, String(body)])
+  })
+  for (const chunk of chunks) parser.push(chunk)
+  return frames
+}
+
+const body = fc.uint8Array({ minLength: 1, maxLength: 300 })
+const frame = fc.oneof(
+  fc.tuple(
+    fc.constant(4),
+    fc.constantFrom(0, 1, 4, 5),
+    fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+    body,
+  ),
+  fc.tuple(
+    fc.constantFrom(5, 7),
+    fc.constant(0),
+    fc.integer({ min: 1, max: 9 }),
+    fc.constant(new Uint8Array(0)),
+  ),
+  fc.tuple(
+    fc.constant(10),
+    fc.constantFrom(0, 2),
+    fc.constant(0),
+    fc.uint8Array({ minLength: 8, maxLength: 8 }),
+  ),
+)
+
+test.prop([fc.array(frame, { maxLength: 20 }), fc.infiniteStream(fc.integer({ min: 1, max: 40 }))])(
+  'however the bytes are cut, the frames are the same',
+  (frames, cuts) => {
+    const whole = concat([HELLO, ...frames.map(([k, f, n, b]) => encodeFrame(k, f, n, b))])
+    const chunks: Uint8Array[] = []
+    for (let at = 0; at < whole.byteLength;) {
+      const length = cuts.next().value as number
+      chunks.push(whole.slice(at, at + length))
+      at += length
+    }
+    const expected = [
+      [1, 0, 0, String(new Uint8Array(16))],
+      ...frames.map(([k, f, n, b]) => [k, f, n, String(b)]),
+    ]
+    expect(readAll('asker', chunks)).toEqual(expected)
+    expect(readAll('asker', [whole])).toEqual(expected)
+  },
+)
+
+const name = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme-ascii' })
+test.prop([
+  fc.record(
+    {
+      id: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      timeoutMs: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+      acked: fc.nat(2 ** 31 - 1),
+      credit: fc.nat(2 ** 31 - 1),
+    },
+    { noNullPrototype: true },
+  ),
+  fc.option(fc.record({ protocol: name, method: name }, { noNullPrototype: true }), {
+    nil: undefined,
+  }),
+  fc.uint8Array({ maxLength: 10 }),
+])('a prelude comes back as it was, cut off it is a violation', (fields, named, rest) => {
+  const prelude =
+    named === undefined ? { ...fields, method: 7 } : { ...fields, method: 0, name: named }
+  const bytes = encodePrelude(prelude)
+  expect(decodePrelude(concat([bytes, rest]))).toEqual({ prelude, messageAt: bytes.byteLength })
+  expect(() => decodePrelude(bytes.subarray(0, bytes.byteLength - 1))).toThrow(
+    'Cannot read the channel',
+  )
+})
+
+test.prop([
+  fc.record(
+    {
+      code: fc.constantFrom(...STATUS_CODES),
+      ran: fc.constantFrom('no', 'maybe', 'yes'),
+      layer: fc.constantFrom(...LAYERS),
+      reason: fc.option(fc.stringMatching(/^[\x20-\x7e]{1,32}$/), { nil: undefined }),
+      message: fc.string({ unit: 'grapheme', maxLength: 100 }),
+    },
+    { noNullPrototype: true },
+  ),
+])('an error comes back as it was', (error) => {
+  expect(decodeError(encodeError(error))).toEqual({
+    ...error,
+    message: error.message.toWellFormed(),
+  })
+})
+
+plain('a message of more than 512 bytes is cut at a character', () => {
+  const error = { code: 'internal', ran: 'yes', layer: 'handler', reason: undefined } as const
+  const { message } = decodeError(encodeError({ ...error, message: '€'.repeat(200) }))
+  expect(message).toBe('€'.repeat(170))
+})
+
+plain(
+  '200,000 malformed frames: one clear violation each, nothing else',
+  () => {
+    const count = process.env['STRONGHOLD_LONG'] === '1' ? 5_000_000 : 200_000
+    let seed = 12_345
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+      return (seed >>> 8) % below
+    }
+    globalThis.gc?.()
+    const beforeBytes = process.memoryUsage().rss
+    let violations = 0
+    for (let i = 0; i < count; i++) {
+      const kind = random(12)
+      const flags = random(4) === 0 ? random(256) : random(8)
+      const length = random(3) === 0 ? random(2 ** 24) * 256 : random(40)
+      const bytes = new Uint8Array(10 + Math.min(length, 64))
+      bytes.set([kind, flags, random(2) * random(256), 0, 0, random(4)])
+      new DataView(bytes.buffer).setUint32(6, length)
+      for (let at = 10; at < bytes.byteLength; at++) bytes[at] = random(256)
+      const parser = new FrameParser(
+        random(2) === 0 ? 'asker' : 'responder',
+        65_536,
+        (k, _f, _n, b) => {
+          if (k === 2) decodePrelude(b)
+          if (k === 6) decodeError(b)
+        },
+      )
+      try {
+        if (random(8) > 0) parser.push(HELLO)
+        parser.push(bytes.subarray(0, random(bytes.byteLength) + 1))
+        parser.push(bytes)
+        if (parser.heldBytes > 200) throw new Error(`held ${parser.heldBytes} bytes`)
+      } catch (error) {
+        if (!isP2pError(error, 'invalid_argument')) throw error
+        violations += 1
+      }
+    }
+    expect(violations).toBeGreaterThan(count / 4)
+    globalThis.gc?.()
+    expect(process.memoryUsage().rss - beforeBytes).toBeLessThan(200 * 1024 * 1024)
+  },
+  60_000,
+)
