@@ -12,7 +12,7 @@ const RINGS = {
 }
 /** Modules of p2p that take values and return values. */
 const PURE_P2P =
-  '^packages/p2p/src/(channel/(?!channel\\.ts$)|firewall/|connection/(yamux|yamux-frame|multistream)\\.ts$)'
+  '^packages/p2p/src/(channel/(?!channel\\.ts$)|firewall/|connection/(yamux[a-z-]*|token-bucket|multistream)\\.ts$)'
 
 const rings = Object.entries(RINGS).map(([name, others]) => ({
   name: `ring-${name}`,

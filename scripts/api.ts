@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
+import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
@@ -68,13 +68,13 @@ function report(folder: string, mainEntryPointFilePath: string, name: string): v
       docModel: { enabled: false },
       dtsRollup: { enabled: false },
       messages: {
-        compilerMessageReporting: { default: { logLevel: 'none' } },
+        compilerMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
         extractorMessageReporting: {
-          default: { logLevel: 'warning', addToApiReportFile: true },
+          default: { logLevel: ExtractorLogLevel.Warning, addToApiReportFile: true },
           // No release tags: what an entry exports is public.
-          'ae-missing-release-tag': { logLevel: 'none' },
+          'ae-missing-release-tag': { logLevel: ExtractorLogLevel.None },
         },
-        tsdocMessageReporting: { default: { logLevel: 'none' } },
+        tsdocMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
       },
     },
   })
@@ -82,7 +82,7 @@ function report(folder: string, mainEntryPointFilePath: string, name: string): v
     localBuild: write,
     showVerboseMessages: false,
     messageCallback: (message) => {
-      message.handled = message.logLevel !== 'error'
+      message.handled = message.logLevel !== ExtractorLogLevel.Error
     },
   })
   if (result.errorCount > 0)

@@ -64,7 +64,7 @@ function checkNames(): void {
   const report = join(ROOT, 'packages/p2p/p2p.api.md')
   const readme = readFileSync(join(ROOT, 'packages/p2p/README.md'), 'utf8')
   const api = existsSync(report) ? readFileSync(report, 'utf8') : ''
-  const [, members = ''] = /export interface Node [^]*?\{\n([^]*?)\n\}/.exec(api) ?? []
+  const [, members = ''] = /interface Node(?:_2)? [^]*?\{\n([^]*?)\n\}/.exec(api) ?? []
   const names = new Set([...readme.matchAll(/`node\.(\w+)/g)].map(([, name = '']) => name))
   for (const name of names) {
     if (new RegExp(`^    (readonly )?${name}[(:<?]`, 'm').test(members)) continue
