@@ -2,7 +2,12 @@
  * Between pipes and libp2p's message streams, both ways. The only file that knows both.
  */
 import { AbstractMultiaddrConnection, AbstractStream } from '@libp2p/utils'
-import type { AbortOptions, MessageStream } from '@libp2p/interface'
+import type {
+  AbortOptions,
+  EventHandler,
+  MessageStream,
+  MessageStreamEvents,
+} from '@libp2p/interface'
 import type { AbstractMultiaddrConnectionInit, AbstractStreamInit, SendResult } from '@libp2p/utils'
 
 import { concat } from '@stronghold/core'
@@ -59,12 +64,14 @@ export class PipeConnection extends AbstractMultiaddrConnection {
     )
   }
 
-  override addEventListener(
-    ...args: Parameters<AbstractMultiaddrConnection['addEventListener']>
+  override addEventListener<K extends keyof MessageStreamEvents>(
+    type: K,
+    listener: EventHandler<MessageStreamEvents[K]> | null,
+    options?: boolean | AddEventListenerOptions,
   ): void {
-    super.addEventListener(...args)
+    super.addEventListener(type, listener, options)
     // The class above adds listeners before this one has its fields.
-    if (#pipe in this && args[0] === 'message') this.#start()
+    if (#pipe in this && type === 'message') this.#start()
   }
 
   sendData(data: Chunks): SendResult {
@@ -160,10 +167,14 @@ export class PipeStream extends AbstractStream {
     )
   }
 
-  override addEventListener(...args: Parameters<AbstractStream['addEventListener']>): void {
-    super.addEventListener(...args)
+  override addEventListener<K extends keyof MessageStreamEvents>(
+    type: K,
+    listener: EventHandler<MessageStreamEvents[K]> | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(type, listener, options)
     // The class above adds listeners before this one has its fields.
-    if (#pipe in this && args[0] === 'message' && !this.#taken && this.readStatus !== 'paused') {
+    if (#pipe in this && type === 'message' && !this.#taken && this.readStatus !== 'paused') {
       this.#pipe.resume()
     }
   }
@@ -208,8 +219,6 @@ export class PipeStream extends AbstractStream {
 
 /** A pipe in new hands; the stream it came from still hears of its end. */
 class TakenPipe implements Pipe {
-  /** The pipe as it was made: for who needs more of it than a pipe has. */
-  readonly below: Pipe
   readonly #pipe: Pipe
   readonly #onClose: (error?: Error) => void
   readonly #gone: () => { error: Error | undefined } | undefined
@@ -219,7 +228,6 @@ class TakenPipe implements Pipe {
     onClose: (error?: Error) => void,
     gone: () => { error: Error | undefined } | undefined,
   ) {
-    this.below = pipe
     this.#pipe = pipe
     this.#onClose = onClose
     this.#gone = gone
@@ -255,6 +263,10 @@ class TakenPipe implements Pipe {
 
   unshift(chunk: Uint8Array): void {
     this.#pipe.unshift(chunk)
+  }
+
+  takeSocket(): ReturnType<NonNullable<Pipe['takeSocket']>> {
+    return this.#pipe.takeSocket?.()
   }
 
   listen(events: PipeEvents): void {

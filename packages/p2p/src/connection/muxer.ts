@@ -81,7 +81,9 @@ interface Pinging {
 export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements StreamMuxer {
   readonly protocol: string = YAMUX_PROTOCOL
   status: StreamMuxerStatus = 'open'
+  /** Streams that libp2p has; those that were taken as pipes are not among them. */
   streams: Stream[] = []
+  /** The session underneath, for what it counts: streams, bytes held, bytes queued. */
   readonly session: YamuxSession
 
   readonly #pipe: Pipe

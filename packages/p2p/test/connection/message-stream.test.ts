@@ -25,7 +25,7 @@ function listen(target: MessageStream) {
   return told
 }
 
-describe.each([
+describe.each<[string, (pipe: Pipe) => MessageStream]>([
   ['PipeConnection', connection],
   ['PipeStream', stream],
 ])('%s', (_, present) => {

@@ -110,10 +110,10 @@ describe('opening', () => {
     expect(b.failure).toBe('stream id used twice')
   })
 
-  test('ids run out', () => {
+  test('the highest id is one like any other', () => {
     const b = new End(false)
-    b.receive(syn(0xffff_ffff))
-    expect(b.inbound).toHaveLength(1)
+    b.receive(syn(0xffff_ffff), syn(0xffff_fffd))
+    expect(b.inbound).toHaveLength(2)
     expect(b.failure).toBeUndefined()
   })
 })
@@ -177,6 +177,9 @@ describe('windows', () => {
     b.session.consume(streamOf(b.inbound[0] as Upper), WINDOW)
     b.session.consume(streamOf(b.inbound[1] as Upper), WINDOW)
     expect(b.takeHeaders()).toEqual([])
+    const reading = new End(false)
+    reading.receive(syn(1), data(1, WINDOW), fin(1))
+    expect(reading.takeHeaders()).toEqual([])
   })
 
   test('our own FIN does not stop window updates', () => {
