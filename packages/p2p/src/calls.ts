@@ -30,6 +30,21 @@ export interface CallInit {
   failed(error: unknown): void
 }
 
+/** A call that was started. */
+export interface StartedCall {
+  /** What was asked on a channel, where a channel carries it. */
+  readonly asked: { readonly inflow: Inflow | undefined } | undefined
+  /** Gives up: nothing is told to the caller. */
+  cancel(): void
+}
+
+/** Whoever takes calls to one peer. */
+export interface CallTaker {
+  readonly peer: PeerId
+  /** Starts a call. @throws `P2pError` when it cannot be taken */
+  start(init: CallInit): StartedCall
+}
+
 /** What the calls to a peer need. */
 export interface CallsInit {
   readonly peer: PeerId
@@ -50,7 +65,7 @@ const RETRY_DELAY_MS = 100
 const MAX_RETRY_DELAY_MS = 5000
 
 /** One call, from its start to its answer, over as many channels as it takes. */
-export class Call {
+export class Call implements StartedCall {
   readonly init: CallInit
   readonly id: Uint8Array
   readonly deadlineMs: number
@@ -78,7 +93,7 @@ export class Call {
 
   expire(): void {
     const { timeoutMs } = this.init
-    const ran = this.left || this.asked?.request.left === true ? 'maybe' : 'no'
+    const ran = this.left || this.asked?.left === true ? 'maybe' : 'no'
     this.#calls.fail(
       this,
       new P2pError('deadline_exceeded', `Cannot finish the request: ${timeoutMs} ms are over`, {
@@ -91,7 +106,7 @@ export class Call {
 }
 
 /** The book of calls to one peer. */
-export class Calls {
+export class Calls implements CallTaker {
   readonly #init: CallsInit
   readonly #deadlines: Deadlines
   readonly #open = new Set<Call>()
@@ -163,7 +178,7 @@ export class Calls {
     this.#opening?.abort()
     this.#stopRetry?.()
     for (const call of [...this.#open]) {
-      const ran = call.left || call.asked?.request.left === true ? 'maybe' : 'no'
+      const ran = call.left || call.asked?.left === true ? 'maybe' : 'no'
       this.fail(call, stopped(this.#init.peer, ran))
     }
     this.#channel?.close()

@@ -4,7 +4,7 @@
  */
 import type { Checked } from '@stronghold/core'
 
-import type { Call, CallInit, Calls } from './calls.ts'
+import type { CallInit, CallTaker, StartedCall } from './calls.ts'
 import type { Carrier } from './carry.ts'
 import type { Inflow, Outflow } from './channel/flow.ts'
 import { P2pError } from './errors.ts'
@@ -18,7 +18,7 @@ import type { BoundMethod, CallOptions, Client, Facts, Methods, Protocol } from 
 export interface ClientInit {
   readonly limits: P2pLimits
   /** The calls to the target; asked for at each call, since it may be reached under another peer id only once known. */
-  calls(signal: AbortSignal | undefined): Calls | Promise<Calls>
+  calls(signal: AbortSignal | undefined): CallTaker | Promise<CallTaker>
   /** Whether our own rules let a request out. `facts` is asked for where a rule is a function. */
   decide(
     peer: PeerId,
@@ -33,10 +33,25 @@ interface AnyOptions extends CallOptions {
   upload?: Items
 }
 
-/** The methods of a protocol as functions; a frozen plain object. */
-export function createClient<M extends Methods>(protocol: Protocol<M>, init: ClientInit): Client<M> {
+/**
+ * The methods of a protocol as functions; a frozen plain object.
+ *
+ * @param only - the one method that the other side's framing carries, as it carries it; calls of others throw
+ */
+export function createClient<M extends Methods>(
+  protocol: Protocol<M>,
+  init: ClientInit,
+  only?: BoundMethod,
+): Client<M> {
   const client: Record<string, unknown> = {}
-  for (const [name, method] of bindMethods(protocol)) {
+  for (const [name, bound] of bindMethods(protocol)) {
+    const method = only?.method === name ? only : bound
+    if (only !== undefined && method !== only) {
+      client[name] = (): never => {
+        throw new TypeError(`Cannot call ${name}: the framing carries ${only.method} alone`)
+      }
+      continue
+    }
     client[name] = (request?: unknown, options: AnyOptions = {}): unknown => {
       checkOptions(options, method)
       const work = new Work(init, method, request, options)
@@ -72,7 +87,7 @@ class Work implements CallInit {
   readonly #options: AnyOptions
   readonly #settled = Promise.withResolvers<Uint8Array | undefined>()
   #peer: PeerId | undefined
-  #call: Call | undefined
+  #call: StartedCall | undefined
   #over = false
   // The flow that items come from; a request that is sent again gets another one.
   #flow: PromiseWithResolvers<Inflow> = Promise.withResolvers()
@@ -202,7 +217,7 @@ class Work implements CallInit {
     this.#reject(error)
   }
 
-  #decide(calls: Calls): void {
+  #decide(calls: CallTaker): void {
     if (this.#over) return
     this.#peer = calls.peer
     const decision = this.#init.decide(calls.peer, this.#method, () => this.#facts())
@@ -213,11 +228,13 @@ class Work implements CallInit {
     } else this.#begin(calls, decision)
   }
 
-  #begin(calls: Calls, decision: Decision): void {
+  #begin(calls: CallTaker, decision: Decision): void {
     if (this.#over) return
     if (decision.verdict !== 'allow') {
       const message = `Cannot call ${this.#method.method}: our own firewall denied it`
-      this.#reject(new P2pError('permission_denied', message, { layer: 'firewall', peer: calls.peer }))
+      this.#reject(
+        new P2pError('permission_denied', message, { layer: 'firewall', peer: calls.peer }),
+      )
       return
     }
     try {

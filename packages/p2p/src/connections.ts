@@ -6,8 +6,8 @@ import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
 import type { ConnectionInfo } from './connection/upgrader.ts'
 import type { DisconnectReason } from './events.ts'
-import type { ConnectionFacts } from './firewall/rules.ts'
 import type { PeerId } from './identity.ts'
+import type { Link } from './requests.ts'
 
 /** One connection as its owner sees it: a frozen object that prints as JSON. */
 export interface NodeConnection extends ConnectionInfo {
@@ -16,18 +16,12 @@ export interface NodeConnection extends ConnectionInfo {
 }
 
 /** What is known of a live connection. */
-export interface Live {
+export interface Live extends Link {
   readonly info: NodeConnection
-  /** What rules see of it. */
-  readonly facts: ConnectionFacts
   /** libp2p's object, once it exists: a first stream may come before. */
   connection: Libp2pConnection | undefined
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
-  /** Open channels that have requests in flight keep it from being idle. */
-  readonly channels: Set<{ readonly busy: boolean }>
-  /** When it last had something to do. */
-  usedAtMs: number
 }
 
 /** All connections that are up. */
@@ -45,6 +39,7 @@ export class Connections {
     this.#next += 1
     const { direction, remoteAddress, security, relayed, peer, openedAtMs } = info
     const live: Live = {
+      peer,
       info: Object.freeze({ id, ...info }),
       facts: Object.freeze({ id, direction, remoteAddress, security, relayed }),
       connection: undefined,

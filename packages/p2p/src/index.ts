@@ -28,8 +28,20 @@ export { parseAddress, parsePeerId } from './identity.ts'
 export type { Address, PeerId } from './identity.ts'
 export { DEFAULT_LIMITS, resolveLimits } from './limits.ts'
 export type { P2pLimits } from './limits.ts'
+export type { Format, Framing, FramingOptions } from './framings/framing.ts'
+export { original } from './framings/original.ts'
+export type { OriginalOptions, OriginalProtocol } from './framings/original.ts'
+export { requestResponse } from './framings/request-response.ts'
+export type { FormatName } from './framings/request-response.ts'
 export { createNode } from './node.ts'
-export type { CustomTransport, DialOptions, ExportedNode, Node, NodeInit, NodeSeams, Target } from './node.ts'
+export type {
+  CustomTransport,
+  DialOptions,
+  ExportedNode,
+  Node,
+  NodeInit,
+  NodeSeams,
+} from './node.ts'
 export type { NodeConnection } from './connections.ts'
 export type { IdentitySource } from './open-identity.ts'
 export {
@@ -50,4 +62,6 @@ export type {
   Protocol,
   UploadOptions,
 } from './protocol.ts'
+export type { ClientOptions, ServeOptions } from './requests.ts'
 export type { SecurityName } from './securities.ts'
+export type { Target } from './target.ts'

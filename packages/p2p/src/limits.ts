@@ -136,6 +136,8 @@ export interface P2pLimits {
   maxFramedRequestBytes: number
   /** Longest answer in another framing. Default 4 MiB. */
   maxFramedResponseBytes: number
+  /** Longest a request in another framing may take to be answered, and the answer to be taken. Default 10,000. */
+  framedTimeoutMs: number
 }
 
 const KIB = 1024
@@ -204,6 +206,7 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxFramedPerPeer: 64,
   maxFramedRequestBytes: MIB,
   maxFramedResponseBytes: 4 * MIB,
+  framedTimeoutMs: 10_000,
 })
 
 /** Limits that may be zero, which switches the thing off. */

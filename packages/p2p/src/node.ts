@@ -2,15 +2,10 @@
  * `createNode()`: a peer that asks and answers typed requests. The only file that puts the parts together; each part
  * knows its own matter and nothing of the node.
  */
-import { toHex } from '@stronghold/core'
 import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
 import { cryptoRuntime, transportRuntime } from '#runtime'
 
-import { Calls } from './calls.ts'
-import { AnsweringChannel, AskingChannel, CHANNEL_PROTOCOL } from './channel/channel.ts'
-import type { ChannelInit } from './channel/channel.ts'
-import { createClient } from './client.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import { compose } from './compose.ts'
@@ -32,7 +27,7 @@ import type {
 } from './events.ts'
 import { Firewall } from './firewall/firewall.ts'
 import type { FirewallControl } from './firewall/firewall.ts'
-import type { ExportedRules, FirewallInit, RequestFacts } from './firewall/rules.ts'
+import type { ExportedRules, FirewallInit } from './firewall/rules.ts'
 import { addressOf, parseAddress, parsePeerId, toMultiaddr } from './identity.ts'
 import type { Address, PeerId } from './identity.ts'
 import { Listeners } from './listeners.ts'
@@ -40,11 +35,14 @@ import { resolveLimits } from './limits.ts'
 import type { P2pLimits } from './limits.ts'
 import { openIdentity } from './open-identity.ts'
 import type { Identity, IdentitySource } from './open-identity.ts'
-import type { BoundMethod, Client, Facts, Handlers, Methods, Protocol } from './protocol.ts'
+import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
+import { Requests } from './requests.ts'
+import type { ClientOptions, Opened, ServeOptions } from './requests.ts'
 import { securitiesOf } from './securities.ts'
 import type { SecurityName } from './securities.ts'
-import { Server } from './serve.ts'
+import { blockedError, dialError, notConnected, nowhere, readTarget } from './target.ts'
+import type { Found, Target } from './target.ts'
 import type { Resolver } from './transports/dns.ts'
 
 /** What this node says it is, to peers that ask (identify). */
@@ -85,9 +83,6 @@ export interface NodeSeams {
   random?: (length: number) => Uint8Array
 }
 
-/** Whom to call or connect to: a peer id, an address, or several addresses of one peer. */
-export type Target = PeerId | Address | string | readonly (Address | string)[]
-
 /** Options of what may take long. */
 export interface DialOptions {
   signal?: AbortSignal
@@ -111,10 +106,26 @@ export interface Node extends AsyncDisposable {
   readonly firewall: FirewallControl
   /** Where peers are. */
   readonly book: AddressBook
-  /** Serves a protocol until the result is disposed. @throws `TypeError` when it is served already */
-  serve<M extends Methods>(protocol: Protocol<M>, handlers: Handlers<M>): Disposable
-  /** A protocol's methods as functions that ask one peer. Connects on first use. */
-  client<M extends Methods>(protocol: Protocol<M>, target: Target): Client<M>
+  /**
+   * Serves a protocol until the result is disposed.
+   *
+   * @throws `TypeError` when it is served already, or a framing cannot carry it
+   */
+  serve<M extends Methods>(
+    protocol: Protocol<M>,
+    handlers: Handlers<M>,
+    options?: ServeOptions,
+  ): Disposable
+  /**
+   * A protocol's methods as functions that ask one peer. Connects on first use.
+   *
+   * @throws `SyntaxError` or `TypeError` for what is no target, or for a framing that cannot carry the protocol
+   */
+  client<M extends Methods>(
+    protocol: Protocol<M>,
+    target: Target,
+    options?: ClientOptions,
+  ): Client<M>
   /** What happens, to whoever wants to know. */
   events<T extends EventType = EventType>(
     options?: EventsOptions<T>,
@@ -202,7 +213,12 @@ function platformTransports(init: NodeInit): TransportFactory[] {
   const trust = ca === undefined ? {} : { trust: { ca: typeof ca === 'string' ? ca : [...ca] } }
   return [
     ...(tcp === undefined ? [] : [tcp({ limits, ...names })]),
-    webSocket({ limits, ...names, ...trust, ...(certificate === undefined ? {} : { certificate }) }),
+    webSocket({
+      limits,
+      ...names,
+      ...trust,
+      ...(certificate === undefined ? {} : { certificate }),
+    }),
   ]
 }
 
@@ -214,13 +230,11 @@ class P2pNode implements Node {
   readonly #limits: Readonly<P2pLimits>
   readonly #clock: Clock
   readonly #random: (length: number) => Uint8Array
-  readonly #instance: Uint8Array
   readonly #events: EventHub
   readonly #firewall: Firewall
   readonly #admission: Admission
-  readonly #server: Server
+  readonly #requests: Requests
   readonly #connections = new Connections()
-  readonly #calls = new Map<PeerId, Calls>()
   readonly #stopping = new AbortController()
   #composed: Composed | undefined
   #listeners: Listeners | undefined
@@ -235,7 +249,6 @@ class P2pNode implements Node {
     this.#limits = limits
     this.#clock = clock
     this.#random = seams.random ?? ((length) => cryptoRuntime.random(length))
-    this.#instance = this.#random(16)
     this.peer = identity.peer
     this.book = new AddressBook({ limits, clock, parsePeer: parsePeerId, parseAddress })
     this.#events = new EventHub(limits, clock)
@@ -253,12 +266,13 @@ class P2pNode implements Node {
         return rule !== undefined && rule !== 'deny'
       },
     })
-    this.#server = new Server({
+    this.#requests = new Requests({
       limits,
       clock,
       firewall: this.#firewall,
-      randomText: () => toHex(this.#random(8)),
-      observer: this.#observer(),
+      events: this.#events,
+      random: (length) => this.#random(length),
+      open: (peer, protocol, signal) => this.#open(peer, protocol, signal),
     })
   }
 
@@ -288,7 +302,11 @@ class P2pNode implements Node {
       identity: this.#identity,
       limits: this.#limits,
       clock: this.#clock,
-      securities: await securitiesOf(this.#init.security, this.#identity, this.#clock),
+      securities: securitiesOf(this.#init.security, {
+        identity: this.#identity,
+        clock: this.#clock,
+        limits: this.#limits,
+      }),
       admission: this.#admission,
       transports: [...transports, ...custom],
       resolver,
@@ -330,25 +348,30 @@ class P2pNode implements Node {
     if (this.#limits.idleTimeoutMs > 0) this.#watchIdle(this.#limits.idleTimeoutMs)
   }
 
-  serve<M extends Methods>(protocol: Protocol<M>, handlers: Handlers<M>): Disposable {
+  serve<M extends Methods>(
+    protocol: Protocol<M>,
+    handlers: Handlers<M>,
+    options?: ServeOptions,
+  ): Disposable {
     this.#running()
-    return this.#server.serve(protocol, handlers)
+    return this.#requests.serve(protocol, handlers, options)
   }
 
-  client<M extends Methods>(protocol: Protocol<M>, target: Target): Client<M> {
+  client<M extends Methods>(
+    protocol: Protocol<M>,
+    target: Target,
+    options?: ClientOptions,
+  ): Client<M> {
     const found = readTarget(target)
     const { peer, addresses } = found
-    return createClient(protocol, {
-      limits: this.#limits,
-      calls: (signal) => {
-        if (peer === undefined) return this.#callsAt(found, signal)
-        const calls = this.#callsTo(peer)
-        // The book may have forgotten what the caller still knows.
-        if (calls.channel === undefined) this.#dialable(peer, addresses)
-        return calls
-      },
-      decide: (to, method, facts) => this.#firewall.outbound(outbound(to, method, facts)),
-    })
+    const reach = (signal: AbortSignal | undefined): PeerId | Promise<PeerId> => {
+      this.#running()
+      if (peer === undefined) return this.#connect(found, signal).then((live) => live.peer)
+      // The book may have forgotten what the caller still knows.
+      if (!this.#requests.reaches(peer)) this.#dialable(peer, addresses)
+      return peer
+    }
+    return this.#requests.client(protocol, reach, options)
   }
 
   events<T extends EventType = EventType>(
@@ -397,8 +420,7 @@ class P2pNode implements Node {
     this.#mark(this.#connections.list(id), 'blocked')
     this.#running().upgrader.block(id)
     this.#firewall.recheck(id)
-    this.#calls.get(id)?.close()
-    this.#calls.delete(id)
+    this.#requests.drop(id)
   }
 
   unblock(peer: PeerId): boolean {
@@ -443,12 +465,11 @@ class P2pNode implements Node {
   async #stop(): Promise<void> {
     this.#stopIdle?.()
     this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
-    for (const calls of this.#calls.values()) calls.close()
-    this.#calls.clear()
+    this.#requests.stopAsking()
     this.#firewall.close()
     this.#mark(this.#connections.list(), 'closed')
     await this.#composed?.libp2p.stop()
-    this.#server.close()
+    this.#requests.close()
     this.#events.close()
   }
 
@@ -463,7 +484,8 @@ class P2pNode implements Node {
 
   #listenersUp(): Listeners {
     this.#running()
-    if (this.#listeners === undefined) throw new TypeError('Cannot listen: the node has not started')
+    if (this.#listeners === undefined)
+      throw new TypeError('Cannot listen: the node has not started')
     return this.#listeners
   }
 
@@ -482,26 +504,31 @@ class P2pNode implements Node {
       const reason = live.why ?? reasonOf(event.error)
       const message = event.error === undefined ? {} : { message: event.error.message }
       this.#events.emit({ type: 'disconnected', ...about, reason, ...message })
-      this.#forgetCalls(peer)
+      this.#requests.forget(peer)
     })
   }
 
   #onRefused({ direction, address, reason, error, peer }: RefusedConnection): void {
     const who = peer === undefined ? {} : { peer }
-    this.#events.emit({ type: 'refused', direction, address, reason, message: error.message, ...who })
+    this.#events.emit({
+      type: 'refused',
+      direction,
+      address,
+      reason,
+      message: error.message,
+      ...who,
+    })
   }
 
-  async #connect(
-    { peer, addresses }: Found,
-    signal: AbortSignal | undefined,
-  ): Promise<Live> {
+  async #connect({ peer, addresses }: Found, signal: AbortSignal | undefined): Promise<Live> {
     const { libp2p, upgrader } = this.#running()
     const known = peer === undefined ? undefined : this.#connections.best(peer)
     if (known !== undefined) return known
     if (peer !== undefined && this.#admission.isBlocked(peer)) throw blockedError(peer)
     const dial = peer === undefined ? addresses : this.#dialable(peer, addresses)
     if (dial.length === 0) throw nowhere(peer)
-    const ended = signal === undefined ? this.#stopping.signal : either(signal, this.#stopping.signal)
+    const ended =
+      signal === undefined ? this.#stopping.signal : either(signal, this.#stopping.signal)
     try {
       const connection = await libp2p.dial(
         dial.map((one) => toMultiaddr(one)),
@@ -561,201 +588,28 @@ class P2pNode implements Node {
 
   // Requests
 
-  /** The first look: by peer alone, before a stream says what it wants. */
   #offers(protocol: string, info: ConnectionInfo): boolean {
     if (this.#admission.isBlocked(info.peer)) return false
-    if (protocol === CHANNEL_PROTOCOL) {
-      return this.#firewall.firstLook('inbound', info.peer).verdict !== 'deny'
-    }
+    const ours = this.#requests.offers(protocol, info.peer, () => this.#connections.of(info))
+    if (ours !== undefined) return ours
     return this.#composed?.parts.registrar.getProtocols().includes(protocol) === true
   }
 
   #onPipe(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
-    if (protocol !== CHANNEL_PROTOCOL) return false
-    const live = this.#connections.of(info)
-    const answering = [...live.channels].filter((one) => one instanceof AnsweringChannel)
-    if (answering.length >= CHANNELS_PER_CONNECTION) {
-      pipe.destroy(new P2pError('resource_exhausted', 'Cannot open a channel', { layer: 'limit' }))
-      return true
-    }
-    const lease = this.#server.lease(info.peer)
-    const host = this.#server.host({ peer: info.peer, connection: live.facts })
-    const channel: AnsweringChannel = new AnsweringChannel(pipe, {
-      ...this.#channelInit(lease.held),
-      host,
-      hold: this.#events,
-      onClose: () => {
-        live.channels.delete(channel)
-        live.usedAtMs = this.#clock.nowMs()
-        lease.close()
-      },
-    })
-    live.channels.add(channel)
-    return true
+    return this.#requests.take(protocol, pipe, this.#connections.of(info))
   }
 
-  #channelInit(held: ChannelInit['held']): Omit<ChannelInit, 'onClose'> {
-    return {
-      instance: this.#instance,
-      limits: this.#limits,
-      clock: this.#clock,
-      held,
-      afterTurn: transportRuntime.afterTurn,
-    }
-  }
-
-  #callsTo(peer: PeerId): Calls {
-    const known = this.#calls.get(peer)
-    if (known !== undefined) return known
-    this.#running()
-    const calls = new Calls({
-      peer,
-      limits: this.#limits,
-      clock: this.#clock,
-      randomId: () => this.#random(16),
-      open: (signal) => this.#openChannel(peer, signal),
-      onIdle: () => {
-        this.#forgetCalls(peer)
-      },
-    })
-    this.#calls.set(peer, calls)
-    return calls
-  }
-
-  async #callsAt(found: Found, signal: AbortSignal | undefined): Promise<Calls> {
-    const { info } = await this.#connect(found, signal)
-    return this.#callsTo(info.peer)
-  }
-
-  /** Nothing in flight and no channel: nothing to remember. */
-  #forgetCalls(peer: PeerId): void {
-    const calls = this.#calls.get(peer)
-    if (calls?.size === 0 && calls.channel?.closed !== false) this.#calls.delete(peer)
-  }
-
-  async #openChannel(peer: PeerId, signal: AbortSignal): Promise<AskingChannel> {
-    const live = await this.#connect({ peer, addresses: [] }, signal)
+  async #open(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Opened> {
+    const link = await this.#connect({ peer, addresses: [] }, signal)
     const { upgrader } = this.#running()
-    const muxer = live.connection === undefined ? undefined : upgrader.muxerOf(live.connection)
+    const muxer = link.connection === undefined ? undefined : upgrader.muxerOf(link.connection)
     if (muxer === undefined) throw notConnected(peer)
-    const lease = this.#server.lease(peer)
-    const pipe = muxer.openPipe(CHANNEL_PROTOCOL)
-    const channel: AskingChannel = new AskingChannel(pipe, {
-      ...this.#channelInit(lease.held),
-      onClose: () => {
-        live.channels.delete(channel)
-        live.usedAtMs = this.#clock.nowMs()
-        lease.close()
-      },
-    })
-    live.channels.add(channel)
-    return channel
+    return { pipe: muxer.openPipe(protocol), link }
   }
-
-  #observer(): ConstructorParameters<typeof Server>[0]['observer'] {
-    return {
-      wants: (type) => this.#events.hasListeners(type),
-      tell: (event) => {
-        this.#events.emit(event)
-      },
-    }
-  }
-}
-
-// wire.md §3: a responder takes two channels per connection.
-const CHANNELS_PER_CONNECTION = 2
-
-function outbound(peer: PeerId, method: BoundMethod, facts: () => Facts | undefined): RequestFacts {
-  return {
-    peer,
-    connection: NOT_CONNECTED,
-    protocol: method.protocol,
-    method: method.method,
-    get facts() {
-      return facts()
-    },
-  }
-}
-
-// Our own rules decide before anything is dialed.
-const NOT_CONNECTED: RequestFacts['connection'] = Object.freeze({
-  id: '',
-  direction: 'outbound',
-  remoteAddress: '' as Address,
-  security: '',
-  relayed: false,
-})
-
-/** A target that was read. */
-interface Found {
-  readonly peer: PeerId | undefined
-  readonly addresses: readonly Address[]
-}
-
-function readTarget(target: Target): Found {
-  const all = typeof target === 'string' ? [target] : target
-  if (typeof target === 'string' && !target.startsWith('/')) {
-    return { peer: parsePeerId(target), addresses: [] }
-  }
-  const addresses = all.map((one) => parseAddress(one))
-  const peers = new Set(addresses.map((one) => peerIn(one)))
-  if (addresses.length === 0 || peers.size > 1) {
-    throw new TypeError('Cannot read the target: not the addresses of one peer')
-  }
-  return { peer: [...peers][0], addresses }
-}
-
-/** The peer id that an address ends with. */
-function peerIn(address: Address): PeerId | undefined {
-  const last = toMultiaddr(address).getComponents().at(-1)
-  return last?.name === 'p2p' && last.value !== undefined ? parsePeerId(last.value) : undefined
 }
 
 function either(a: AbortSignal, b: AbortSignal): AbortSignal {
   return AbortSignal.any([a, b])
-}
-
-function notConnected(peer: PeerId): P2pError {
-  return new P2pError('unavailable', `Cannot reach ${peer}: not connected`, { layer: 'dial', peer })
-}
-
-function blockedError(peer: PeerId): P2pError {
-  return new P2pError('permission_denied', `Cannot reach ${peer}: it is blocked`, {
-    layer: 'dial',
-    peer,
-  })
-}
-
-function nowhere(peer: PeerId | undefined): P2pError {
-  return new P2pError('unavailable', `Cannot reach ${peer ?? 'the peer'}: no address is known`, {
-    layer: 'dial',
-    ...(peer === undefined ? {} : { peer }),
-  })
-}
-
-/** The first error of ours in what a dial rejected with, or one around it. */
-function dialError(error: unknown, peer: PeerId | undefined, dial: readonly Address[]): P2pError {
-  const own = findOwn(error, 4)
-  if (own !== undefined) return own
-  const where = dial.length === 1 ? dial[0] : `${dial.length} addresses`
-  const state = error instanceof Error ? error.message : String(error)
-  return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
-    layer: 'dial',
-    cause: error,
-    ...(peer === undefined ? {} : { peer }),
-    ...(dial[0] === undefined ? {} : { address: dial[0] }),
-  })
-}
-
-function findOwn(error: unknown, depth: number): P2pError | undefined {
-  if (isP2pError(error)) return error
-  if (!(error instanceof Error) || depth === 0) return undefined
-  const inner = error instanceof AggregateError ? error.errors : [error.cause]
-  for (const one of inner) {
-    const found = findOwn(one, depth - 1)
-    if (found !== undefined) return found
-  }
-  return undefined
 }
 
 const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', blocked: 'blocked' }
@@ -787,4 +641,3 @@ function isTexts(value: unknown): value is string[] {
 function notExported(state: string): TypeError {
   return new TypeError(`Cannot restore the node: ${state}`)
 }
-

@@ -68,7 +68,8 @@ export class Server {
     }
     const bound = bindMethods(protocol)
     for (const name of Object.keys(handlers)) {
-      if (!bound.has(name)) throw new TypeError(`Cannot serve ${protocol.id}: it has no method ${name}`)
+      if (!bound.has(name))
+        throw new TypeError(`Cannot serve ${protocol.id}: it has no method ${name}`)
     }
     const served = new Map<string, Served>()
     for (const [name, method] of bound) {
@@ -84,6 +85,11 @@ export class Server {
         if (this.#protocols.get(protocol.id) === served) this.#protocols.delete(protocol.id)
       },
     }
+  }
+
+  /** What is served under a protocol id and a method's name. */
+  find(protocol: string, method: string): Served | undefined {
+    return this.#protocols.get(protocol)?.get(method)
   }
 
   /** Keeps what is counted for a peer while something of it is open: all its channels share the same counts. */
@@ -133,6 +139,11 @@ export class Server {
       return
     }
     this.#start(origin, state, arrival, method, carriers)
+  }
+
+  /** How many requests of a peer with side effects run or wait to be acknowledged. */
+  keptOf(peer: PeerId): number {
+    return this.#peers.get(peer)?.kept.size ?? 0
   }
 
   /** Stops what runs and forgets what is kept. */
@@ -194,7 +205,7 @@ export class Server {
   }
 
   #request(origin: Origin, state: PeerState, incoming: Incoming): void {
-    const method = this.#protocols.get(incoming.protocol)?.get(incoming.method)
+    const method = this.find(incoming.protocol, incoming.method)
     const look = this.#init.firewall.firstLook('inbound', origin.peer)
     if (method === undefined || look.verdict === 'deny') {
       this.#leave(origin.peer, state)

@@ -57,6 +57,7 @@ function negotiate(
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     let over = false
+    let answered = false
     const settle = (): boolean => {
       if (over) return false
       over = true
@@ -66,7 +67,9 @@ function negotiate(
     }
     const fail = (error: P2pError): void => {
       if (!settle()) return
-      pipe.destroy(error)
+      // A refusal leaves before the reset: whoever sent data behind its proposal would not learn of it otherwise.
+      if (answered) queueMicrotask(() => pipe.destroy(error))
+      else pipe.destroy(error)
       reject(error)
     }
     const aborted = (): void => {
@@ -86,6 +89,7 @@ function negotiate(
         if (over) return
         const { send, end } = machine.feed(chunk)
         if (send.byteLength > 0) pipe.write([send])
+        answered ||= send.byteLength > 0
         if (end === undefined) return
         if (end.kind !== 'agreed') {
           fail(errorOf(end))

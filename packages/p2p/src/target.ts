@@ -1,0 +1,88 @@
+/** Whom to reach, as callers say it, and why that failed, as they hear it. Dials nothing by itself. */
+import { isP2pError, P2pError } from './errors.ts'
+import { parseAddress, parsePeerId, toMultiaddr } from './identity.ts'
+import type { Address, PeerId } from './identity.ts'
+
+/** Whom to call or connect to: a peer id, an address, or several addresses of one peer. */
+export type Target = PeerId | Address | string | readonly (Address | string)[]
+
+/** A target that was read. */
+export interface Found {
+  /** Undefined where the addresses do not say. */
+  readonly peer: PeerId | undefined
+  readonly addresses: readonly Address[]
+}
+
+/**
+ * Reads a target.
+ *
+ * @throws `SyntaxError` for what is neither peer id nor address, `TypeError` for none or those of several peers
+ */
+export function readTarget(target: Target): Found {
+  const all = typeof target === 'string' ? [target] : target
+  if (typeof target === 'string' && !target.startsWith('/')) {
+    return { peer: parsePeerId(target), addresses: [] }
+  }
+  const addresses = all.map((one) => parseAddress(one))
+  const peers = new Set(addresses.map((one) => peerIn(one)))
+  if (addresses.length === 0 || peers.size > 1) {
+    throw new TypeError('Cannot read the target: not the addresses of one peer')
+  }
+  return { peer: [...peers][0], addresses }
+}
+
+/** The peer id that an address ends with. */
+function peerIn(address: Address): PeerId | undefined {
+  const last = toMultiaddr(address).getComponents().at(-1)
+  return last?.name === 'p2p' && last.value !== undefined ? parsePeerId(last.value) : undefined
+}
+
+/** There is no connection, and none is made. */
+export function notConnected(peer: PeerId): P2pError {
+  return new P2pError('unavailable', `Cannot reach ${peer}: not connected`, { layer: 'dial', peer })
+}
+
+/** The owner of this node blocked the peer. */
+export function blockedError(peer: PeerId): P2pError {
+  return new P2pError('permission_denied', `Cannot reach ${peer}: it is blocked`, {
+    layer: 'dial',
+    peer,
+  })
+}
+
+/** Nobody knows where the peer is. */
+export function nowhere(peer: PeerId | undefined): P2pError {
+  return new P2pError('unavailable', `Cannot reach ${peer ?? 'the peer'}: no address is known`, {
+    layer: 'dial',
+    ...(peer === undefined ? {} : { peer }),
+  })
+}
+
+/** The first error of ours in what a dial rejected with, or one around it. */
+export function dialError(
+  error: unknown,
+  peer: PeerId | undefined,
+  dial: readonly Address[],
+): P2pError {
+  const own = findOwn(error, 4)
+  if (own !== undefined) return own
+  const where = dial.length === 1 ? dial[0] : `${dial.length} addresses`
+  const state = error instanceof Error ? error.message : String(error)
+  return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
+    layer: 'dial',
+    cause: error,
+    ...(peer === undefined ? {} : { peer }),
+    ...(dial[0] === undefined ? {} : { address: dial[0] }),
+  })
+}
+
+function findOwn(error: unknown, depth: number): P2pError | undefined {
+  if (isP2pError(error)) return error
+  if (!(error instanceof Error) || depth === 0) return undefined
+  const inner = error instanceof AggregateError ? error.errors : [error.cause]
+  for (const one of inner) {
+    const found = findOwn(one, depth - 1)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
