@@ -20,7 +20,7 @@ import {
   violation,
 } from './frame.ts'
 import type { WireError } from './frame.ts'
-import { Assembly, Inflow, Outflow } from './flow.ts'
+import { Assembly, Inflow, Outflow, takeWhole } from './flow.ts'
 import type { Refusal } from './flow.ts'
 import type { Held } from './held.ts'
 import { Message } from './turn.ts'
@@ -69,51 +69,31 @@ export interface AskerInit {
 // Ours: an ack of its own is sent when this many answers were not acknowledged by requests.
 const MAX_UNACKED = 128
 
-class Request extends Message {
-  readonly #ask: Ask
-  readonly #prelude: (ask: Ask) => Uint8Array
-
-  constructor(number: number, ask: Ask, prelude: (ask: Ask) => Uint8Array) {
-    super(KIND_REQUEST, number, ask.message)
-    this.#ask = ask
-    this.#prelude = prelude
-  }
-
-  // Names are numbered, and answers acknowledged, in the order in which frames leave.
-  override prelude(): Uint8Array {
-    return this.#prelude(this.#ask)
-  }
-}
-
-/** A request on its way. */
-export class Asked {
-  readonly number: number
+/** A request on its way: its message, and what is known of its answer. */
+export class Asked extends Message {
   readonly ask: Ask
-  readonly inflow: Inflow | undefined
-  readonly outflow: Outflow | undefined
-  readonly request: Message
-  readonly answer: Assembly
+  inflow: Inflow | undefined
+  outflow: Outflow | undefined
+  /** An answer that comes in parts. */
+  answer: Assembly | undefined
   /** Settled or given up: only its last frame is waited for. */
   over = false
+  readonly #asker: Asker
 
-  constructor(
-    number: number,
-    ask: Ask,
-    request: Message,
-    answer: Assembly,
-    flows: { inflow: Inflow | undefined; outflow: Outflow | undefined },
-  ) {
-    this.number = number
+  constructor(asker: Asker, number: number, ask: Ask) {
+    super(KIND_REQUEST, number, ask.message)
+    this.#asker = asker
     this.ask = ask
-    this.request = request
-    this.answer = answer
-    this.inflow = flows.inflow
-    this.outflow = flows.outflow
   }
 
   /** Whether items went or came, so that it cannot be sent again. */
   get streamed(): boolean {
     return this.inflow?.touched === true || this.outflow?.touched === true
+  }
+
+  // Names are numbered, and answers acknowledged, in the order in which frames leave.
+  override prelude(): Uint8Array {
+    return this.#asker.prelude(this.ask)
   }
 }
 
@@ -143,21 +123,18 @@ export class Asker {
 
   /** Queues a request. */
   start(ask: Ask): Asked {
-    const { outbox, held, limits } = this.#init
+    const { outbox } = this.#init
     const number = this.#number()
-    const windowBytes = ask.downloads ? limits.requestWindowBytes : 0
-    const request = new Request(number, ask, (toSend) => this.#prelude(toSend, windowBytes))
-    const inflow = ask.downloads ? this.#inflow(number, windowBytes) : undefined
-    const outflow = ask.uploads
-      ? new Outflow(number, 0, (source) => {
-          outbox.join(source)
-          this.#init.wake()
-        })
-      : undefined
-    const answer = new Assembly(held, limits.maxMessageBytes)
-    const asked = new Asked(number, ask, request, answer, { inflow, outflow })
+    const asked = new Asked(this, number, ask)
+    if (ask.downloads) asked.inflow = this.#inflow(number)
+    if (ask.uploads) {
+      asked.outflow = new Outflow(number, 0, (source) => {
+        outbox.join(source)
+        this.#init.wake()
+      })
+    }
     this.#open.set(number, asked)
-    outbox.message(request)
+    outbox.message(asked)
     this.#init.wake()
     return asked
   }
@@ -166,9 +143,9 @@ export class Asker {
   cancel(asked: Asked): void {
     if (asked.over) return
     this.#giveUp(asked)
-    if (!asked.request.left) {
+    if (!asked.left) {
       // Nothing of it left: the responder never hears of it.
-      asked.request.stop()
+      asked.stop()
       this.#open.delete(asked.number)
       return
     }
@@ -225,7 +202,7 @@ export class Asker {
   lose(): void {
     const open = [...this.#open.values()]
     this.#open.clear()
-    for (const asked of open) this.#settle(asked, { type: 'lost', left: asked.request.left })
+    for (const asked of open) this.#settle(asked, { type: 'lost', left: asked.left })
   }
 
   #response(asked: Asked, flags: number, body: Uint8Array): void {
@@ -235,14 +212,25 @@ export class Asker {
       if (last) this.#last(asked)
       return
     }
-    const message = asked.answer.push(flags, body)
+    const message = this.#collect(asked, flags, body)
     if (last) this.#last(asked)
     if (message === undefined) return
     if (typeof message === 'string') {
       this.#refuse(asked, message, last)
       return
     }
+    // Held no longer: it is the caller's from now on.
+    if (asked.answer === undefined) this.#init.held.release(message.byteLength)
     this.#settle(asked, { type: 'response', message })
+  }
+
+  #collect(asked: Asked, flags: number, body: Uint8Array): Uint8Array | Refusal | undefined {
+    const { held, limits } = this.#init
+    if (flags === 0 && asked.answer === undefined) {
+      return takeWhole(held, limits.maxMessageBytes, body)
+    }
+    asked.answer ??= new Assembly(held, limits.maxMessageBytes)
+    return asked.answer.push(flags, body)
   }
 
   #item(asked: Asked, flags: number, body: Uint8Array): void {
@@ -267,9 +255,9 @@ export class Asker {
 
   #giveUp(asked: Asked): void {
     asked.over = true
-    asked.answer.release()
+    asked.answer?.release()
     asked.outflow?.stop()
-    if (asked.request.left) asked.request.stop()
+    if (asked.left) asked.stop()
   }
 
   #last(asked: Asked): void {
@@ -285,8 +273,10 @@ export class Asker {
     return number
   }
 
-  #prelude(ask: Ask, credit: number): Uint8Array {
+  /** What stands before a request that is about to be written. */
+  prelude(ask: Ask): Uint8Array {
     const { id, timeoutMs, name } = ask
+    const credit = ask.downloads ? this.#init.limits.requestWindowBytes : 0
     this.#acked = this.#answered
     const known = this.#numbers.get(name)
     const prelude = { id, timeoutMs, acked: this.#answered, credit, method: known ?? 0 }
@@ -296,8 +286,9 @@ export class Asker {
     return bytes
   }
 
-  #inflow(number: number, windowBytes: number): Inflow {
+  #inflow(number: number): Inflow {
     const { held, limits, outbox } = this.#init
+    const windowBytes = limits.requestWindowBytes
     const init = {
       windowBytes,
       maxMessageBytes: limits.maxMessageBytes,

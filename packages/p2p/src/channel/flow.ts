@@ -19,6 +19,12 @@ import type { OutgoingFrame, Source } from './turn.ts'
 /** Why a message could not be taken: longer than allowed, or more bytes than may be held. */
 export type Refusal = 'too_long' | 'too_much'
 
+/** A message that came in one frame, in memory of its own; its bytes are reserved. */
+export function takeWhole(held: Held, maxBytes: number, body: Uint8Array): Uint8Array | Refusal {
+  if (body.byteLength > maxBytes) return 'too_long'
+  return held.reserve(body.byteLength) ? body.slice() : 'too_much'
+}
+
 /** Joins the frames of one message. Its bytes are reserved as they come, and stay so until `release`. */
 export class Assembly {
   readonly #held: Held

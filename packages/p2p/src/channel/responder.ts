@@ -24,7 +24,7 @@ import {
 import type { Prelude, WireError } from './frame.ts'
 import { P2pError } from '../errors.ts'
 
-import { Assembly, Inflow, Outflow } from './flow.ts'
+import { Assembly, Inflow, Outflow, takeWhole } from './flow.ts'
 import type { Refusal } from './flow.ts'
 import type { Held } from './held.ts'
 import type { Answer, KeptEntry } from './kept.ts'
@@ -57,15 +57,17 @@ export interface ResponderInit {
 }
 
 class Response extends Message {
-  readonly #onWritten: () => void
+  readonly #responder: Responder
+  readonly #kept: KeptEntry<Incoming> | undefined
 
-  constructor(number: number, payload: Uint8Array, held: Held, onWritten: () => void) {
+  constructor(responder: Responder, { number, kept }: Incoming, payload: Uint8Array, held: Held) {
     super(KIND_RESPONSE, number, payload, held)
-    this.#onWritten = onWritten
+    this.#responder = responder
+    this.#kept = kept
   }
 
   override written(): void {
-    this.#onWritten()
+    this.#responder.written(this.#kept)
   }
 }
 
@@ -88,21 +90,18 @@ export class Incoming {
   /** Where the answer is kept until it is acknowledged. */
   kept: KeptEntry<Incoming> | undefined
   readonly #responder: Responder
-  readonly assembly: Assembly
   readonly credit: number
+  /** A message that comes in parts. */
+  assembly: Assembly | undefined
+  /** Bytes of a message that came whole. */
+  reservedBytes = 0
   whole = false
   inflow: Inflow | undefined
   outflow: Outflow | undefined
   /** The upload ended before somebody asked for it. */
   uploadEnded = false
 
-  constructor(
-    responder: Responder,
-    number: number,
-    prelude: Prelude,
-    name: Name,
-    assembly: Assembly,
-  ) {
+  constructor(responder: Responder, number: number, prelude: Prelude, name: Name) {
     this.#responder = responder
     this.number = number
     this.id = prelude.id
@@ -110,7 +109,6 @@ export class Incoming {
     this.method = name.method
     this.timeoutMs = prelude.timeoutMs
     this.credit = prelude.credit
-    this.assembly = assembly
   }
 
   /** Whether the last frame was queued or the channel is gone. */
@@ -152,6 +150,13 @@ export class Incoming {
   download(): Outflow {
     return (this.outflow ??= this.#responder.download(this))
   }
+}
+
+function uploadOver(): P2pError {
+  return new P2pError('canceled', 'Cannot read the upload: the request is over', {
+    layer: 'request',
+    ran: 'yes',
+  })
 }
 
 /** The book of requests answered on one channel. */
@@ -244,12 +249,7 @@ export class Responder {
       return
     }
     this.#close(incoming)
-    const { number, kept } = incoming
-    outbox.message(
-      new Response(number, message, held, () => {
-        this.#written(kept)
-      }),
-    )
+    outbox.message(new Response(this, incoming, message, held))
     this.#init.wake()
   }
 
@@ -260,7 +260,7 @@ export class Responder {
     if (outflow !== undefined && !outflow.stopped) outflow.fail(body)
     else {
       this.#init.outbox.control(encodeFrame(KIND_ERROR, 0, incoming.number, body))
-      this.#written(incoming.kept)
+      this.written(incoming.kept)
     }
     this.#init.wake()
   }
@@ -297,19 +297,18 @@ export class Responder {
         this.#init.wake()
       },
       () => {
-        this.#written(undefined)
+        this.written(undefined)
       },
     )
   }
 
   #begin(earlier: Incoming | undefined, flags: number, number: number, body: Uint8Array): void {
     if (earlier !== undefined) throw violation(`a request under number ${number}, which is open`)
-    const { held, host, limits } = this.#init
+    const { host } = this.#init
     const { prelude, messageAt } = decodePrelude(body)
     this.#ack(prelude.acked)
     const name = this.#name(prelude)
-    const assembly = new Assembly(held, limits.maxMessageBytes)
-    const incoming = new Incoming(this, number, prelude, name, assembly)
+    const incoming = new Incoming(this, number, prelude, name)
     this.#open.set(number, incoming)
     const refused = host.admit(incoming.id)
     if (refused !== undefined) {
@@ -323,7 +322,7 @@ export class Responder {
 
   #collect(incoming: Incoming, flags: number, body: Uint8Array): void {
     if (incoming.whole) throw violation('a part of a request that is whole')
-    const message = incoming.assembly.push(flags & (FLAG_MORE | FLAG_CONT), body)
+    const message = this.#assemble(incoming, flags, body)
     if (message === undefined) return
     if (typeof message === 'string') {
       this.#refuse(incoming, message)
@@ -332,6 +331,17 @@ export class Responder {
     incoming.whole = true
     incoming.message = message
     this.#init.host.request(incoming)
+  }
+
+  #assemble(incoming: Incoming, flags: number, body: Uint8Array): Uint8Array | Refusal | undefined {
+    const { held, limits } = this.#init
+    if (flags === 0 && incoming.assembly === undefined) {
+      const message = takeWhole(held, limits.maxMessageBytes, body)
+      if (typeof message !== 'string') incoming.reservedBytes = message.byteLength
+      return message
+    }
+    incoming.assembly ??= new Assembly(held, limits.maxMessageBytes)
+    return incoming.assembly.push(flags, body)
   }
 
   #refuse(incoming: Incoming, why: Refusal): void {
@@ -375,7 +385,7 @@ export class Responder {
   }
 
   /** A last frame is written: the count that the asker acknowledges goes by this order. */
-  #written(kept: KeptEntry<Incoming> | undefined): void {
+  written(kept: KeptEntry<Incoming> | undefined): void {
     this.#lasts += 1
     if (kept !== undefined) this.#unacked.push({ at: this.#lasts, entry: kept })
   }
@@ -388,14 +398,11 @@ export class Responder {
   }
 
   #release(incoming: Incoming): void {
-    incoming.assembly.release()
+    incoming.assembly?.release()
+    this.#init.held.release(incoming.reservedBytes)
+    incoming.reservedBytes = 0
     // A reader must not take a cut upload for a whole one.
-    incoming.inflow?.end(
-      new P2pError('canceled', 'Cannot read the upload: the request is over', {
-        layer: 'request',
-        ran: 'yes',
-      }),
-    )
+    incoming.inflow?.end(uploadOver())
     incoming.onGone = undefined
     if (incoming.whole) return
     incoming.whole = true

@@ -2,6 +2,7 @@
 import { Calls } from '../../src/calls.ts'
 import { AnsweringChannel, AskingChannel } from '../../src/channel/channel.ts'
 import { Held } from '../../src/channel/held.ts'
+import { requestIds } from '../../src/channel/ids.ts'
 import { createClient } from '../../src/client.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { Clock } from '../../src/clock.ts'
@@ -32,6 +33,8 @@ export interface EndsInit {
   asking?: Partial<P2pLimits>
   firewall?: FirewallInit
   clock?: Clock
+  /** Keeps no events. */
+  silent?: boolean
   /** Sees and may replace the pipes of each new channel: [asker's, responder's]. */
   wrap?: (pipes: [Pipe, Pipe]) => [Pipe, Pipe]
 }
@@ -67,7 +70,7 @@ export function ends(init: EndsInit = {}): Ends {
     clock,
     firewall,
     randomText: () => `id-${++ids}`,
-    observer: { wants: () => true, tell: (event) => all.events.push(event) },
+    observer: { wants: () => init.silent !== true, tell: (event) => all.events.push(event) },
   })
   const afterTurn = (run: () => void): void => void setImmediate(run)
   const all: Ends = {
@@ -81,7 +84,7 @@ export function ends(init: EndsInit = {}): Ends {
       peer: RESPONDER,
       limits: asking,
       clock,
-      randomId: () => crypto.getRandomValues(new Uint8Array(16)),
+      randomId: requestIds((length) => crypto.getRandomValues(new Uint8Array(length))),
       open: () => Promise.resolve(open()),
       onIdle: () => {},
     }),
