@@ -266,7 +266,7 @@ class TakenPipe implements Pipe {
   }
 
   takeSocket(): ReturnType<NonNullable<Pipe['takeSocket']>> {
-    return this.#pipe.takeSocket?.()
+    return this.#pipe.takeSocket?.(this.#onClose)
   }
 
   listen(events: PipeEvents): void {

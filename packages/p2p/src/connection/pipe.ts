@@ -33,6 +33,14 @@ export interface Pipe {
   unshift(chunk: Uint8Array): void
   /** Replaces the listener: the next layer takes over. Does not resume. */
   listen(events: PipeEvents): void
+  /**
+   * Hands over the platform's own socket with the bytes not yet delivered, for TLS that works on it directly. The pipe
+   * is dead from then on and tells its listener nothing; `closed` is called when the socket is. Absent or undefined
+   * where there is no socket, or it cannot be had now.
+   */
+  takeSocket?(
+    closed?: (error?: Error) => void,
+  ): { readonly socket: unknown; readonly head: Uint8Array } | undefined
   /** Bytes written and not yet taken by the layer below. */
   readonly queuedBytes: number
   /** True after `close` was or would have been told. */

@@ -9,7 +9,7 @@ import {
   sign as signBytes,
   verify as verifyBytes,
 } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { TLSSocket, connect, createSecureContext } from 'node:tls'
 import type { ConnectionOptions, SecureContext } from 'node:tls'
@@ -189,15 +189,11 @@ function certificatesOf(socket: TLSSocket): Uint8Array[] {
 }
 
 function takeSocket(pipe: Pipe): Socket | undefined {
-  const taken = hasSocket(pipe) ? pipe.takeSocket() : undefined
-  if (taken === undefined) return undefined
+  const taken = pipe.takeSocket?.()
+  if (!(taken?.socket instanceof Socket)) return undefined
   // Node.js hands what a socket has read already to the TLS socket around it.
   if (taken.head.byteLength > 0) taken.socket.unshift(taken.head)
   return taken.socket
-}
-
-function hasSocket(pipe: Pipe): pipe is Pipe & Pick<SocketPipe, 'takeSocket'> {
-  return 'takeSocket' in pipe && typeof pipe.takeSocket === 'function'
 }
 
 function toPem(certificate: Uint8Array): string {

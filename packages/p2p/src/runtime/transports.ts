@@ -1,10 +1,54 @@
-/** What this package asks of the platform's network. */
+/** What this package asks of the platform's network. No type of a platform stands here. */
 import type { Transport } from '@libp2p/interface'
 
+import type { Clock } from '../clock.ts'
+import type { P2pLimits } from '../limits.ts'
 import type { TransportComponents } from '../transports/dial.ts'
 import type { Resolver } from '../transports/dns.ts'
-import type { TcpInit } from '../transports/tcp.ts'
-import type { WebSocketInit } from '../transports/websocket-node.ts'
+
+/** How TCP is set up. */
+export interface TcpInit {
+  /** Default `DEFAULT_LIMITS`. */
+  limits?: Readonly<P2pLimits>
+  /** Asked for names in addresses; without one they are not dialled. */
+  resolver?: Resolver
+  /** Connections that the system holds until they are accepted. Default 511. */
+  backlog?: number
+}
+
+/** Key and certificate of a listener. */
+export interface WebSocketCertificate {
+  /** The private key, PEM. */
+  key: string
+  /** The certificate and those between it and an authority, PEM. */
+  cert: string
+  /** Opens the key where it is encrypted. */
+  passphrase?: string
+}
+
+/** Whom a dial believes. The peer id is verified in any case. */
+export interface WebSocketTrust {
+  /** Authorities, PEM, in place of those of the platform. */
+  ca?: string | string[]
+  /** False takes any certificate. Default true. */
+  rejectUnauthorized?: boolean
+}
+
+/** How WebSocket is set up. A browser looks at `limits` and `clock` only. */
+export interface WebSocketInit {
+  /** Default `DEFAULT_LIMITS`. */
+  limits?: Readonly<P2pLimits>
+  /** Asked for names in addresses. Default the platform itself. */
+  resolver?: Resolver
+  /** Without it nobody listens on `/wss`. */
+  certificate?: WebSocketCertificate
+  /** For dialling `/wss`. */
+  trust?: WebSocketTrust
+  /** Connections that the system holds until they are accepted. Default 511. */
+  backlog?: number
+  /** For tests. */
+  clock?: Clock
+}
 
 /** The platform's network; undefined is what it does not have. */
 export interface TransportRuntime {

@@ -141,29 +141,21 @@ export class SocketPipe implements Pipe {
   }
 
   /**
-   * Hands over the socket itself, paused, with the bytes not yet delivered; this pipe is dead from then on and tells
-   * nobody. Undefined when the pipe ended, broke, or still has bytes to send.
+   * Hands over the socket itself, paused, with the bytes not yet delivered; this pipe is dead from then on, and only
+   * `closed` hears when the socket is. Undefined when the pipe ended, broke, or still has bytes to send.
    */
-  takeSocket(): TakenSocket | undefined {
+  takeSocket(closed?: (error?: Error) => void): TakenSocket | undefined {
     const socket = this.#socket
     if (this.closed || this.#ended || socket.destroyed || socket.writableLength > 0)
       return undefined
     if (socket.readableEnded) return undefined
     this.#off()
+    socket.once('close', () => closed?.(this.#failure))
     socket.pause()
     const held = this.#inbox.take()
     for (let rest = read(socket); rest !== null; rest = read(socket)) held.push(rest)
     return { socket, head: concat(held) }
   }
-}
-
-/**
- * The socket under a pipe, as `SocketPipe.takeSocket` hands it out, also through the connection that it was taken
- * from. Undefined for a pipe that runs on something else.
- */
-export function takeSocket(pipe: Pipe): TakenSocket | undefined {
-  const lowest = 'below' in pipe ? pipe.below : pipe
-  return lowest instanceof SocketPipe ? lowest.takeSocket() : undefined
 }
 
 function read(socket: Socket): Buffer | null {

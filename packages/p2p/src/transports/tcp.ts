@@ -15,6 +15,7 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 
 import { DEFAULT_LIMITS } from '../limits.ts'
 import type { P2pLimits } from '../limits.ts'
+import type { TcpInit } from '../runtime/transports.ts'
 
 import { dialAddress } from './dial.ts'
 import type { TransportComponents } from './dial.ts'
@@ -23,16 +24,6 @@ import { isIp, tcpEndpoint } from './endpoint.ts'
 import { ServerListener } from './server-listener.ts'
 import type { Arrival, OpenServer } from './server-listener.ts'
 import { SocketPipe } from './socket-pipe.ts'
-
-/** How TCP is set up. */
-export interface TcpInit {
-  /** Default `DEFAULT_LIMITS`. */
-  limits?: Readonly<P2pLimits>
-  /** Asked for names in addresses; without one they are not dialled. */
-  resolver?: Resolver
-  /** Connections that the system holds until they are accepted. Default 511. */
-  backlog?: number
-}
 
 /** What one dial may ask of TCP. */
 export interface TcpDialOptions extends DialTransportOptions {

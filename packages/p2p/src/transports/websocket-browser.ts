@@ -6,20 +6,13 @@ import type { Clock } from '../clock.ts'
 import type { Pipe } from '../connection/pipe.ts'
 import { DEFAULT_LIMITS } from '../limits.ts'
 import type { P2pLimits } from '../limits.ts'
+import type { WebSocketInit } from '../runtime/transports.ts'
 
 import type { TransportComponents } from './dial.ts'
 import type { WebSocketEndpoint } from './endpoint.ts'
 import { HIGH_WATER_BYTES, isCleanClose, WebSocketPipe } from './websocket-pipe.ts'
 import type { FrameEvents, Frames } from './websocket-pipe.ts'
 import { webSocketTransport } from './websocket.ts'
-
-/** How WebSocket is set up in a browser. */
-export interface BrowserWebSocketInit {
-  /** Default `DEFAULT_LIMITS`. */
-  limits?: Readonly<P2pLimits>
-  /** For tests. */
-  clock?: Clock
-}
 
 /** Time between two looks at how much of what was sent has left: a browser tells nobody. */
 const POLL_MS = 5
@@ -29,7 +22,7 @@ const RESET_CODE = 4000
 
 /** The WebSocket transport over the `WebSocket` of the platform. Listens on nothing. */
 export function browserWebSocket(
-  init: BrowserWebSocketInit = {},
+  init: Pick<WebSocketInit, 'limits' | 'clock'> = {},
 ): (components: TransportComponents) => Transport {
   const limits = init.limits ?? DEFAULT_LIMITS
   const clock = init.clock ?? systemClock

@@ -1,39 +1,20 @@
 /** WebSocket on Node.js: `ws` below, certificates from the user. Opens and listens; upgrades nothing. */
-import type { SecureContextOptions } from 'node:tls'
-
 import type { Transport } from '@libp2p/interface'
 import { WebSocket } from 'ws'
 import type { ClientOptions } from 'ws'
 
 import { systemClock } from '../clock.ts'
-import type { Clock } from '../clock.ts'
 import type { Pipe } from '../connection/pipe.ts'
 import { DEFAULT_LIMITS } from '../limits.ts'
 import type { P2pLimits } from '../limits.ts'
+import type { WebSocketInit, WebSocketTrust } from '../runtime/transports.ts'
 
 import type { TransportComponents } from './dial.ts'
-import type { Resolver } from './dns.ts'
 import type { WebSocketEndpoint } from './endpoint.ts'
 import { ServerListener } from './server-listener.ts'
 import { pipeOver } from './websocket-frames.ts'
 import { openWebSocketServer } from './websocket-server.ts'
 import { webSocketTransport } from './websocket.ts'
-
-/** How WebSocket is set up. */
-export interface WebSocketInit {
-  /** Default `DEFAULT_LIMITS`. */
-  limits?: Readonly<P2pLimits>
-  /** Asked for names in addresses. Default the system's, by way of `node:net`. */
-  resolver?: Resolver
-  /** Key and certificate (PEM, or whatever a secure context takes). Without them `/wss` is not listened on. */
-  certificate?: SecureContextOptions
-  /** For dialling `/wss`: own authorities, or no verification at all. The peer id is verified in any case. */
-  trust?: Pick<SecureContextOptions, 'ca'> & { rejectUnauthorized?: boolean }
-  /** Connections that the system holds until they are accepted. Default 511. */
-  backlog?: number
-  /** For tests. */
-  clock?: Clock
-}
 
 /** The WebSocket transport, to stand in `transports` of a libp2p node. */
 export function webSocket(
@@ -60,7 +41,7 @@ export function webSocket(
 function connect(
   endpoint: WebSocketEndpoint,
   signal: AbortSignal,
-  trust: NonNullable<WebSocketInit['trust']>,
+  trust: WebSocketTrust,
   limits: Readonly<P2pLimits>,
 ): Promise<Pipe> {
   const { host, port, secure, sni } = endpoint

@@ -8,7 +8,6 @@ import { createServer as createHttpsServer } from 'node:https'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { SecureContextOptions } from 'node:tls'
 
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { WebSocketServer } from 'ws'
@@ -17,6 +16,7 @@ import type { ServerOptions } from 'ws'
 import type { Clock } from '../clock.ts'
 import { ipGroup, parseIp } from '../connection/ip.ts'
 import type { P2pLimits } from '../limits.ts'
+import type { WebSocketCertificate } from '../runtime/transports.ts'
 
 import { isIp, webSocketEndpoint } from './endpoint.ts'
 import type { Arrival, OpenServer } from './server-listener.ts'
@@ -27,7 +27,7 @@ export interface WebSocketServerInit {
   arrived: Arrival
   limits: Readonly<P2pLimits>
   clock: Clock
-  certificate: SecureContextOptions | undefined
+  certificate: WebSocketCertificate | undefined
 }
 
 /**

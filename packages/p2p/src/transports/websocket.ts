@@ -56,7 +56,7 @@ class WebSocketTransport implements Transport {
   }
 
   dial(address: Multiaddr, options: DialTransportOptions): Promise<Connection> {
-    const { limits, resolver, connect } = this.#runtime
+    const { limits, resolver } = this.#runtime
     return dialAddress(address, options, {
       resolver,
       limits,
@@ -64,7 +64,7 @@ class WebSocketTransport implements Transport {
       connect: (target, signal) => {
         const endpoint = webSocketEndpoint(target)
         if (endpoint === undefined) return Promise.reject(new TypeError('not a WebSocket address'))
-        return connect(endpoint, signal)
+        return this.#runtime.connect(endpoint, signal)
       },
     })
   }

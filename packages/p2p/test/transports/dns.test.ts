@@ -167,7 +167,9 @@ describe('resolveAddress()', () => {
   })
 
   test('nothing found is unavailable, and says what went wrong', async () => {
-    const error: unknown = await resolve('/dns4/none.test/tcp/1', new Zone({})).catch((e) => e)
+    const error: unknown = await resolve('/dns4/none.test/tcp/1', new Zone({})).catch(
+      (error: unknown) => error,
+    )
     expect(isP2pError(error, 'unavailable')).toBe(true)
     expect(error).toMatchObject({ layer: 'dial', address: '/dns4/none.test/tcp/1' })
     expect((error as Error).message).toBe(
@@ -185,7 +187,9 @@ describe('resolveAddress()', () => {
       ],
     })
     for (const name of ['-x', 'a b', 'a..b', `${'a'.repeat(64)}.test`, 'a.'.repeat(130)]) {
-      const error: unknown = await resolve(`/dns4/${name}/tcp/1`, nobody).catch((e) => e)
+      const error: unknown = await resolve(`/dns4/${name}/tcp/1`, nobody).catch(
+        (error: unknown) => error,
+      )
       expect(isP2pError(error, 'invalid_argument')).toBe(true)
     }
     await expect(resolve('/dnsaddr/a.test', nobody)).rejects.toThrow('no address found')
@@ -196,7 +200,6 @@ describe('resolveAddress()', () => {
     const controller = new AbortController()
     const reason = new Error('changed my mind')
     const resolver: Resolver = {
-      ...new Zone({}),
       resolve4: () => Promise.reject(new Error('not asked')),
       resolve6: () => Promise.reject(new Error('not asked')),
       resolveTxt: () => {

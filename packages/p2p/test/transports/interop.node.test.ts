@@ -46,7 +46,7 @@ beforeAll(() => {
 })
 
 afterEach(async () => {
-  await Promise.all(nodes.splice(0).map((node) => node.stop()))
+  for (const made of nodes.splice(0)) await made.stop()
 })
 
 async function node(transport: Factory, listen: string[] = [], resolvers = {}): Promise<Libp2p> {

@@ -85,7 +85,8 @@ test('takeSocket() hands over the socket with what was not delivered', async () 
   b.unshift(Uint8Array.of(3))
   a.write([Uint8Array.of(4)])
   await turns(20)
-  const taken = b.takeSocket()
+  let told = 0
+  const taken = b.takeSocket(() => told++)
   expect([...(taken?.head ?? [])]).toEqual([3, 4])
   expect(taken?.socket).toBe(far)
   expect([b.closed, b.takeSocket()]).toEqual([true, undefined])
@@ -97,7 +98,7 @@ test('takeSocket() hands over the socket with what was not delivered', async () 
   expect(atB.bytes).toBe(3)
   a.destroy()
   await new Promise((resolve) => far.once('close', resolve))
-  expect(atB.closed).toBe(false)
+  expect([atB.closed, told]).toEqual([false, 1])
 })
 
 test('takeSocket() gives nothing after an end, a close, or while bytes wait to leave', async () => {

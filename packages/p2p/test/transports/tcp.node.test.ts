@@ -7,8 +7,6 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { expect, test } from 'vitest'
 
-import { pipePair } from '../../src/transports/pipe-pair.ts'
-import { takeSocket } from '../../src/transports/socket-pipe.ts'
 import type { TakenSocket } from '../../src/transports/socket-pipe.ts'
 import { tcp } from '../../src/transports/tcp.ts'
 import type { TcpDialOptions } from '../../src/transports/tcp.ts'
@@ -153,12 +151,12 @@ test('the socket of a connection can be taken for native TLS, with what came bef
   await negotiated.until(() => negotiated.bytes === 1)
   far.pipe.pause()
 
-  const nearSocket = takeSocket(near.pipe) as TakenSocket
+  const nearSocket = near.pipe.takeSocket?.() as TakenSocket
   const client = connectTls({ socket: nearSocket.socket, rejectUnauthorized: false })
   client.write('hello')
   // The first bytes of the handshake are read before anybody knows that it is one.
   await turns(20)
-  const { socket, head } = takeSocket(far.pipe) as TakenSocket
+  const { socket, head } = far.pipe.takeSocket?.() as TakenSocket
   if (head.byteLength > 0) socket.unshift(head)
   const server = new TLSSocket(socket, { isServer: true, key: TEST_KEY, cert: TEST_CERTIFICATE })
   const [data] = (await once(server, 'data')) as [Buffer]
@@ -167,10 +165,6 @@ test('the socket of a connection can be taken for native TLS, with what came bef
   server.destroy()
   socket.destroy()
   await listener.close()
-})
-
-test('a pipe that is no socket has none to take', () => {
-  expect(takeSocket(pipePair()[0])).toBeUndefined()
 })
 
 test('a process out of descriptors accepts again when it has some', async () => {

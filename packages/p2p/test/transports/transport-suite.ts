@@ -131,7 +131,9 @@ export function transportSuite(name: string, suite: TransportSuite): void {
 
     test('a dial to where nobody listens is unavailable', async () => {
       const upgrader = new PipeUpgrader()
-      const error: unknown = await transport.dial(nowhere, { upgrader, signal }).catch((e) => e)
+      const error: unknown = await transport
+        .dial(nowhere, { upgrader, signal })
+        .catch((error: unknown) => error)
       expect(isP2pError(error, 'unavailable')).toBe(true)
       expect((error as Error).message).toContain(`Cannot dial "${nowhere.toString()}": `)
       expect(error).toMatchObject({ layer: 'dial', ran: 'no', address: nowhere.toString() })
