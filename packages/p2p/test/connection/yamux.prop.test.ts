@@ -1,8 +1,14 @@
 import { fc, test } from '@fast-check/vitest'
-import { concat } from '@stronghold/core'
+import { concat, equalBytes } from '@stronghold/core'
 import { expect } from 'vitest'
 
-import { FLAG, TYPE, decodeHeader, encodeHeader } from '../../src/connection/yamux-frame.ts'
+import {
+  decodeHeader,
+  encodeHeader,
+  FLAG,
+  FrameWriter,
+  TYPE,
+} from '../../src/connection/yamux-frame.ts'
 import { YamuxSession } from '../../src/connection/yamux.ts'
 import { headersOf, LIMITS } from './_yamux-end.ts'
 import type {
@@ -24,6 +30,28 @@ test.prop([
   }),
 ])('decode ∘ encode of a header is the identity', (header) => {
   expect(decodeHeader(encodeHeader(header))).toEqual(header)
+})
+
+test.prop([fc.array(fc.array(fc.nat(400), { maxLength: 40 }), { maxLength: 20 })], {
+  numRuns: RUNS / 5,
+})('frames written into few buffers are the frames written one by one', (turns) => {
+  const writer = new FrameWriter()
+  const expected: Uint8Array[] = []
+  const taken: Uint8Array[] = []
+  for (const turn of turns) {
+    for (const length of turn) {
+      const payload = new Uint8Array(length).fill(length)
+      expected.push(encodeHeader({ version: 0, type: 0, flags: 4, streamId: 0xfffefdfc, length }))
+      expected.push(payload)
+      writer.header(0, 4, 0xfffefdfc, length)
+      writer.payload(payload)
+    }
+    const chunks = writer.take()
+    expect(chunks.every(({ byteLength }) => byteLength > 0)).toBe(true)
+    taken.push(...chunks)
+    expect(writer.bytes).toBe(0)
+  }
+  expect(equalBytes(concat(taken), concat(expected))).toBe(true)
 })
 
 /** Byte `at` of what is written on a stream by one side. */
