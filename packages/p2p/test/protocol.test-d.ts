@@ -32,7 +32,7 @@ void client.up(undefined, {})
 // @ts-expect-error items of another type
 void client.up(undefined, { upload: [1] })
 // @ts-expect-error no such method
-void client.other()
+expectTypeOf(client.other).toBeAny()
 // @ts-expect-error no such option
 void client.plain(undefined, { timeout: 1 })
 // @ts-expect-error a client is frozen

@@ -241,10 +241,9 @@ export class Asker {
 
   /** We cannot take what comes: stop it, and tell the caller. */
   #refuse(asked: Asked, why: Refusal, last: boolean): void {
-    const { settle } = asked.ask
-    if (!last) this.cancel(asked)
-    else this.#giveUp(asked)
-    settle.call(asked.ask, { type: 'refused', why })
+    if (last) this.#giveUp(asked)
+    else this.cancel(asked)
+    asked.ask.settle({ type: 'refused', why })
   }
 
   #settle(asked: Asked, outcome: Outcome): void {

@@ -191,7 +191,7 @@ export class Inflow {
     if (this.#over === undefined) return
     this.#waiting = undefined
     if (this.#over.error === undefined) waiting.resolve(undefined)
-    else waiting.reject(this.#over.error as Error)
+    else waiting.reject(this.#over.error)
   }
 
   #owe(cost: number): void {

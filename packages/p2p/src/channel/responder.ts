@@ -7,7 +7,6 @@ import {
   encodeCount,
   encodeError,
   FLAG_CONT,
-  FLAG_MORE,
   KIND_ACK,
   KIND_CANCEL,
   KIND_CREDIT,

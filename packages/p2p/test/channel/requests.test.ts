@@ -71,7 +71,7 @@ test('each kind of method gets its answer', async () => {
   const remote = two.client(files)
   expect(await remote.echo(Uint8Array.of(1, 2))).toEqual(Uint8Array.of(1, 2))
   expect(await remote.stat({ name: 'abc' })).toEqual({ chunks: 3 })
-  expect(await remote.quiet()).toBeUndefined()
+  await remote.quiet()
   expect(await all(remote.read({ name: '3' }))).toEqual([0, 1, 2].map((i) => Uint8Array.of(i)))
   const upload = [Uint8Array.of(1, 2, 3), new Uint8Array(0), new Uint8Array(300_000)]
   expect(await remote.write({ name: 'a' }, { upload })).toEqual({ bytes: 300_003 })
