@@ -250,6 +250,18 @@ describe('sending', () => {
     expect(one.told).toEqual([])
   })
 
+  test('a writer whose bytes did not leave waits while the connection is full', () => {
+    const a = new End(true, { maxConnectionSendBytes: 1000 })
+    const [one, two] = [a.open(), a.open()]
+    a.write(one, new Uint8Array(200 * KIB))
+    expect(a.write(two, new Uint8Array(100))).toBe(false)
+    a.session.take(1)
+    a.session.drained()
+    expect([one.told, two.told]).toEqual([[], []])
+    a.take()
+    expect([one.told, two.told]).toEqual([['drain'], ['drain']])
+  })
+
   test('a writer whose window is used up waits for the other side', () => {
     const a = new End(true)
     const upper = a.open()
