@@ -22,9 +22,9 @@ import type { KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 
 import { ChaCha20Poly1305, newInstance } from '@chainsafe/as-chacha20poly1305'
-import { equalBytes, fromHex, wipe } from '@stronghold/core'
+import { equalBytes, fromHex, toHex, wipe } from '@stronghold/core'
 
-import { DerReader, INTEGER, OCTET_STRING, SEQUENCE, der, derOid } from '../der.ts'
+import { DerReader, INTEGER, OCTET_STRING, SEQUENCE, der, derNatural, derOid } from '../der.ts'
 import type { KeyType } from '../keys.ts'
 
 import type { Aead, CryptoRuntime, DhKey, SigningKey } from './crypto.ts'
@@ -34,6 +34,12 @@ const X25519_SPKI_HEAD = fromHex('302a300506032b656e032100')
 const X25519_PKCS8_HEAD = fromHex('302e020100300506032b656e04220420')
 const ED25519_PKCS8_HEAD = fromHex('302e020100300506032b657004220420')
 
+// SEC 2 §2.4.1.
+const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+
+// SEC 2 §2.4.1: n.
+const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+
 const TAG_BYTES = 16
 const AEAD = 'chacha20-poly1305'
 
@@ -41,6 +47,8 @@ const AEAD = 'chacha20-poly1305'
 const LONGEST_WASM_MESSAGE = 640
 
 const RSA_BITS = 3072
+
+const signOnPool = promisify<string, Uint8Array, KeyObject, Buffer>(sign)
 
 /** The platform's cryptography, on Node.js. */
 export const cryptoRuntime: CryptoRuntime = {
@@ -266,16 +274,30 @@ function signingKey(type: KeyType, key: KeyObject, publicData: Uint8Array): Sign
   return {
     type,
     publicData,
-    // The callback form runs on the thread pool: RSA takes a millisecond and more.
-    sign: (data) =>
-      type === 'rsa'
-        ? promisify<string | undefined, Uint8Array, KeyObject, Buffer>(sign)(
-            digestOf(type),
-            data,
-            key,
-          )
-        : Promise.resolve(sign(digestOf(type), data, key)),
+    sign: async (data) => {
+      sign: async (data) => {
+      // The callback form runs on the thread pool: RSA takes a millisecond and more.
+      if (type === 'rsa') {
+        return promisify<string | undefined, Uint8Array, KeyObject, Buffer>(sign)(
+          digestOf(type),
+          data,
+          key,
+        )
+      }
+      const signature = sign(digestOf(type), data, key)
+      return type === 'secp256k1' ? lowS(signature) : signature
+    },
   }
+}
+
+/** The same signature with the lower of the two values of s: the only one that other libraries take (BIP 146). */
+function lowS(signature: Uint8Array): Uint8Array {
+  const reader = new DerReader(signature).into(SEQUENCE)
+  const r = reader.natural()
+  const s = BigInt(`0x${toHex(reader.natural())}`)
+  if (s <= SECP256K1_ORDER / 2n) return signature
+  const low = fromHex((SECP256K1_ORDER - s).toString(16).padStart(64, '0'))
+  return der(SEQUENCE, derNatural(r), derNatural(low))
 }
 
 function digestOf(type: KeyType): string | undefined {
