@@ -54,9 +54,12 @@ export interface Origin {
 }
 
 /** How a framing carries requests and answers. */
-export interface Carriers {
-  readonly request: Carrier
-  readonly response: Carrier | undefined
+export type Carriers = Pick<BoundMethod, 'request' | 'response'>
+
+/** Where jobs come from: one channel, or one request of another framing. */
+export interface Home extends Origin {
+  /** Nothing of a job runs any more. Called once for each. */
+  leave(): void
 }
 
 /** What a job needs of its server. */
@@ -70,19 +73,13 @@ export interface JobSeams {
   readonly observer: ServerObserver
 }
 
-/** What a job is about. */
-export interface JobInit {
-  origin: Origin
-  arrival: Arrival
-  method: Served
-  carriers: Carriers
-}
-
-/** One request from its arrival to its answer. `leave` is called once, when nothing of it runs any more. */
+/** One request from its arrival to its answer. */
 export class Job {
-  readonly #server: JobSeams
-  readonly #init: JobInit
-  readonly #leave: () => void
+  readonly #seams: JobSeams
+  readonly #home: Home
+  readonly #arrival: Arrival
+  readonly #method: Served
+  readonly #carriers: Carriers
   readonly #startedMs: number
   readonly deadlineMs: number
   #request: RequestFacts | undefined
@@ -94,27 +91,24 @@ export class Job {
   #answered = false
   #finished = false
 
-  constructor(
-    server: JobSeams,
-    init: JobInit,
-    leave: () => void,
-  ) {
-    this.#server = server
-    this.#init = init
-    this.#leave = leave
-    this.#startedMs = server.clock.nowMs()
-    this.deadlineMs =
-      this.#startedMs + Math.min(init.arrival.timeoutMs, server.limits.maxTimeoutMs)
+  constructor(seams: JobSeams, home: Home, arrival: Arrival, method: Served, carriers: Carriers) {
+    this.#seams = seams
+    this.#home = home
+    this.#arrival = arrival
+    this.#method = method
+    this.#carriers = carriers
+    this.#startedMs = seams.clock.nowMs()
+    this.deadlineMs = this.#startedMs + Math.min(arrival.timeoutMs, seams.limits.maxTimeoutMs)
   }
 
   start(): void {
-    const { arrival, carriers } = this.#init
+    const arrival = this.#arrival
     arrival.onGone = (gone) => {
       this.#gone(gone)
     }
-    this.#server.deadlines.add(this)
+    this.#seams.deadlines.add(this)
     try {
-      const checked = carriers.request.unpack(arrival.message, this.#server.limits)
+      const checked = this.#carriers.request.unpack(arrival.message, this.#seams.limits)
       if (checked instanceof Promise) {
         checked.then(
           (value) => {
@@ -134,7 +128,12 @@ export class Job {
   expire(): void {
     const ran = this.#running ? 'yes' : 'no'
     this.#answer(
-      this.#problem('deadline_exceeded', 'request', ran, 'Cannot finish the request: its time is over'),
+      this.#problem(
+        'deadline_exceeded',
+        'request',
+        ran,
+        'Cannot finish the request: its time is over',
+      ),
     )
     this.#abort(new DOMException('The deadline passed', 'TimeoutError'))
     if (!this.#running) this.#finish()
@@ -157,19 +156,18 @@ export class Job {
       this.#finish()
       return
     }
-    const { origin, arrival, method } = this.#init
-    const facts = factsOf(method, checked.value)
+    const facts = factsOf(this.#method, checked.value)
     if (facts === undefined) {
       // Rules that cannot see the facts cannot decide.
       this.#answer(this.#problem('permission_denied', 'firewall', 'no', this.#deniedText()))
       this.#finish()
       return
     }
-    const request = requestFacts(origin, arrival, facts.value)
+    const request = requestFacts(this.#home, this.#arrival, facts.value)
     this.#request = request
-    const decision = this.#server.firewall.inbound(request, this)
+    const decision = this.#seams.firewall.inbound(request, this)
     if (decision instanceof Promise) {
-      tell(this.#server.observer, 'asked', request)
+      tell(this.#seams.observer, 'asked', request)
       void decision.then((final) => {
         this.#decided(request, checked.value, final)
       })
@@ -178,20 +176,50 @@ export class Job {
 
   /** What is left until the deadline, for the firewall. */
   get timeoutMs(): number {
-    return this.deadlineMs - this.#server.clock.nowMs()
+    return this.deadlineMs - this.#seams.clock.nowMs()
   }
 
   #decided(request: RequestFacts, value: unknown, decision: FinalDecision): void {
     if (this.#answered) return
     if (decision.verdict !== 'allow') {
       this.#answer(this.#problem('permission_denied', 'firewall', 'no', this.#deniedText()))
-      tellDenied(this.#server.observer, request, decision)
+      tellDenied(this.#seams.observer, request, decision)
       this.#finish()
       return
     }
     this.#running = true
-    tell(this.#server.observer, 'request', request)
-    this.#run(value).then(
+    tell(this.#seams.observer, 'request', request)
+    try {
+      this.#run(value)
+    } catch (error) {
+      this.#crash(error)
+    }
+  }
+
+  #run(value: unknown): void {
+    const { handler, bound } = this.#method
+    const context = new Context(this, this.#home)
+    if (bound.upload !== undefined) {
+      this.#upload = this.#arrival.upload()
+      context.upload = items(this.#upload, bound.upload, this.#seams.limits)
+    }
+    const result = handler(value, context)
+    if (bound.download !== undefined) this.#ends(this.#stream(result, bound.download))
+    else if (result instanceof Promise) {
+      this.#ends(
+        result.then((answer) => {
+          this.#respond(answer)
+        }),
+      )
+    } else {
+      // At once: no promise for what needs none.
+      this.#respond(result)
+      this.#finish()
+    }
+  }
+
+  #ends(done: Promise<void>): void {
+    done.then(
       () => {
         this.#finish()
       },
@@ -201,38 +229,18 @@ export class Job {
     )
   }
 
-  #run(value: unknown): Promise<void> {
-    const { arrival, method, carriers } = this.#init
-    const { handler, bound } = method
-    const context = new Context(this, this.#init.origin)
-    if (bound.upload !== undefined) {
-      this.#upload = arrival.upload()
-      context.upload = items(this.#upload, bound.upload, this.#server.limits)
-    }
-    if (bound.download !== undefined) return this.#stream(handler(value, context), bound.download)
-    const result = handler(value, context)
-    const { response } = carriers
-    if (result instanceof Promise) {
-      return result.then((answer) => {
-        this.#respond(answer, response)
-      })
-    }
-    this.#respond(result, response)
-    return DONE
-  }
-
-  #respond(value: unknown, carrier: Carrier | undefined): void {
+  #respond(value: unknown): void {
     if (this.#answered) return
-    const message = carrier?.pack(value) ?? new Uint8Array(0)
+    const message = this.#carriers.response?.pack(value) ?? new Uint8Array(0)
     this.#answered = true
     this.#sentBytes += message.byteLength
-    this.#init.arrival.respond(message)
+    this.#arrival.respond(message)
     this.#tell('ok')
   }
 
   async #stream(result: unknown, carrier: Carrier): Promise<void> {
-    const outflow = this.#init.arrival.download()
-    await send(result as AsyncIterable<unknown>, carrier, outflow, this.#server.limits)
+    const outflow = this.#arrival.download()
+    await send(result as AsyncIterable<unknown>, carrier, outflow, this.#seams.limits)
     if (this.#answered) return
     this.#answered = true
     this.#sentBytes += outflow.bytes
@@ -258,11 +266,10 @@ export class Job {
         message: error.message,
       }
     }
-    const id = this.#server.randomText()
-    const { origin, arrival } = this.#init
-    const { observer } = this.#server
+    const id = this.#seams.randomText()
+    const { observer } = this.#seams
     if (observer.wants('handlerFailed')) {
-      const request = this.#request ?? requestFacts(origin, arrival, undefined)
+      const request = this.#request ?? requestFacts(this.#home, this.#arrival, undefined)
       observer.tell({ type: 'handlerFailed', ...aboutOf(request), id, error })
     }
     return { code: 'internal', ran, layer: 'handler', reason: undefined, message: id }
@@ -283,21 +290,20 @@ export class Job {
   #answer(error: WireError): void {
     if (this.#answered) return
     this.#answered = true
-    this.#init.arrival.fail(error)
+    this.#arrival.fail(error)
     this.#tell(error.code)
   }
 
   #tell(code: 'ok' | WireError['code']): void {
-    const { observer, clock } = this.#server
+    const { observer, clock } = this.#seams
     if (!this.#running || this.#request === undefined || !observer.wants('response')) return
-    const { arrival } = this.#init
     observer.tell({
       type: 'response',
       ...aboutOf(this.#request),
       code,
       ran: 'yes',
       durationMs: clock.nowMs() - this.#startedMs,
-      receivedBytes: arrival.message.byteLength + (this.#upload?.bytes ?? 0),
+      receivedBytes: this.#arrival.message.byteLength + (this.#upload?.bytes ?? 0),
       sentBytes: this.#sentBytes,
     })
   }
@@ -312,18 +318,16 @@ export class Job {
   }
 
   #deniedText(): string {
-    return `Cannot run ${cut(this.#init.arrival.method)}: denied`
+    return `Cannot run ${cut(this.#arrival.method)}: denied`
   }
 
   #finish(): void {
     if (this.#finished) return
     this.#finished = true
-    this.#server.deadlines.delete(this)
-    this.#leave()
+    this.#seams.deadlines.delete(this)
+    this.#home.leave()
   }
 }
-
-const DONE: Promise<void> = Promise.resolve()
 
 class Context implements HandlerContext {
   readonly #job: Job

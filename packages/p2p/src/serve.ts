@@ -10,7 +10,7 @@ import type { Incoming, ResponderHost } from './channel/responder.ts'
 import { Deadlines } from './deadlines.ts'
 import type { PeerId } from './identity.ts'
 import { cut, Job, requestFacts, tellDenied } from './job.ts'
-import type { Arrival, Carriers, JobSeams, Origin, Served } from './job.ts'
+import type { Arrival, Carriers, Home, JobSeams, Origin, Served } from './job.ts'
 import { KeptArrival } from './kept-arrival.ts'
 import { bindMethods } from './protocol.ts'
 import type { Handlers, Methods, Protocol } from './protocol.ts'
@@ -46,6 +46,7 @@ export class Server {
   readonly #held: Held
   readonly #keptBytes: Held
   readonly #deadlines: Deadlines
+  readonly #seams: JobSeams
   #stopSweep: (() => void) | undefined
 
   constructor(init: ServerInit) {
@@ -55,6 +56,7 @@ export class Server {
     this.#held = new Held(limits.maxHeldBytesTotal)
     this.#keptBytes = new Held(limits.maxKeptBytesTotal)
     this.#deadlines = new Deadlines(clock)
+    this.#seams = { ...init, deadlines: this.#deadlines }
   }
 
   /**
@@ -111,13 +113,14 @@ export class Server {
   /** Whoever answers the requests of a channel with this origin. Lives as long as its lease. */
   host(origin: Origin): ResponderHost {
     const state = this.#state(origin.peer)
+    const home = this.#home(origin, state)
     return {
       admit: (id) => this.#admit(state, id),
       dismiss: () => {
-        this.#leave(origin.peer, state)
+        home.leave()
       },
       request: (incoming) => {
-        this.#request(origin, state, incoming)
+        this.#request(home, state, incoming)
       },
       acknowledged: (entry) => {
         state.kept.forget(entry)
@@ -138,7 +141,7 @@ export class Server {
       this.#forgetIfIdle(origin.peer, state)
       return
     }
-    this.#start(origin, state, arrival, method, carriers)
+    new Job(this.#seams, this.#home(origin, state), arrival, method, carriers).start()
   }
 
   /** How many requests of a peer with side effects run or wait to be acknowledged. */
@@ -199,16 +202,22 @@ export class Server {
     }
   }
 
-  #leave(peer: PeerId, state: PeerState): void {
-    state.running.release(1)
-    if (state.leases === 0) this.#forgetIfIdle(peer, state)
+  #home({ peer, connection }: Origin, state: PeerState): Home {
+    return {
+      peer,
+      connection,
+      leave: () => {
+        state.running.release(1)
+        if (state.leases === 0) this.#forgetIfIdle(peer, state)
+      },
+    }
   }
 
-  #request(origin: Origin, state: PeerState, incoming: Incoming): void {
+  #request(home: Home, state: PeerState, incoming: Incoming): void {
     const method = this.find(incoming.protocol, incoming.method)
-    const look = this.#init.firewall.firstLook('inbound', origin.peer)
+    const look = this.#init.firewall.firstLook('inbound', home.peer)
     if (method === undefined || look.verdict === 'deny') {
-      this.#leave(origin.peer, state)
+      home.leave()
       incoming.fail({
         code: 'unimplemented',
         ran: 'no',
@@ -217,19 +226,15 @@ export class Server {
         message: `Cannot run ${cut(incoming.protocol)} ${cut(incoming.method)}: not offered`,
       })
       if (method !== undefined) {
-        tellDenied(this.#init.observer, requestFacts(origin, incoming, undefined), look)
+        tellDenied(this.#init.observer, requestFacts(home, incoming, undefined), look)
       }
       return
     }
-    const { bound } = method
-    const keeps = bound.definition.kind === 'unary' && !bound.definition.readOnly
+    const { kind, readOnly } = method.bound.definition
+    const keeps = kind === 'unary' && !readOnly
     const arrival = keeps ? this.#keep(state, incoming) : incoming
-    if (arrival === undefined) {
-      this.#leave(origin.peer, state)
-      return
-    }
-    const carriers = { request: bound.request, response: bound.response }
-    this.#start(origin, state, arrival, method, carriers)
+    if (arrival === undefined) home.leave()
+    else new Job(this.#seams, home, arrival, method, method.bound).start()
   }
 
   /**
@@ -272,22 +277,5 @@ export class Server {
     incoming.kept = entry
     if (entry.answer !== undefined) incoming.answer(entry.answer)
     else entry.attach?.(incoming)
-  }
-
-  #start(
-    origin: Origin,
-    state: PeerState,
-    arrival: Arrival,
-    method: Served,
-    carriers: Carriers,
-  ): void {
-    const job = new Job(
-      { ...this.#init, deadlines: this.#deadlines },
-      { origin, arrival, method, carriers },
-      () => {
-        this.#leave(origin.peer, state)
-      },
-    )
-    job.start()
   }
 }
