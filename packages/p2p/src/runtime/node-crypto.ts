@@ -275,15 +275,8 @@ function signingKey(type: KeyType, key: KeyObject, publicData: Uint8Array): Sign
     type,
     publicData,
     sign: async (data) => {
-      sign: async (data) => {
       // The callback form runs on the thread pool: RSA takes a millisecond and more.
-      if (type === 'rsa') {
-        return promisify<string | undefined, Uint8Array, KeyObject, Buffer>(sign)(
-          digestOf(type),
-          data,
-          key,
-        )
-      }
+      if (type === 'rsa') return signOnPool('sha256', data, key)
       const signature = sign(digestOf(type), data, key)
       return type === 'secp256k1' ? lowS(signature) : signature
     },
