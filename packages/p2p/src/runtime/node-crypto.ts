@@ -37,9 +37,6 @@ const ED25519_PKCS8_HEAD = fromHex('302e020100300506032b657004220420')
 // SEC 2 §2.4.1.
 const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
 
-// SEC 2 §2.4.1: n.
-const SECP256K1_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
-
 const TAG_BYTES = 16
 const AEAD = 'chacha20-poly1305'
 

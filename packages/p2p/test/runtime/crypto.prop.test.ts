@@ -1,3 +1,4 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { fromHex, toHex } from '@stronghold/core'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -101,4 +102,21 @@ describe('the two runtimes', () => {
       }
     },
   )
+
+  it('sign on secp256k1 with the lower s, the only one that others take', async () => {
+    const data = new TextEncoder().encode('data')
+    for (const runtime of [node, browser]) {
+      const signer = await runtime.importSecret(
+        'secp256k1',
+        await runtime.generateSecret('secp256k1'),
+      )
+      // Left to chance, half of them were high.
+      for (let i = 0; i < 32; i++) {
+        const signature = await signer.sign(data)
+        expect(
+          secp256k1.verify(signature, data, signer.publicData, { format: 'der', lowS: true }),
+        ).toBe(true)
+      }
+    }
+  })
 })
