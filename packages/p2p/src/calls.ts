@@ -4,7 +4,7 @@
  */
 import { equalBytes } from '@stronghold/core'
 
-import type { Asked, MethodName, Outcome } from './channel/asker.ts'
+import type { Ask, Asked, MethodName, Outcome } from './channel/asker.ts'
 import type { AskingChannel } from './channel/channel.ts'
 import type { WireError } from './channel/frame.ts'
 import type { Inflow, Outflow } from './channel/flow.ts'
@@ -23,7 +23,7 @@ export interface CallInit {
   readonly downloads: boolean
   readonly uploads: boolean
   /** The request was handed to a channel: its flows are there. May come again with other flows after a break. */
-  started(flows: { inflow: Inflow | undefined; outflow: Outflow | undefined }): void
+  started(inflow: Inflow | undefined, outflow: Outflow | undefined): void
   /** The answer, once. Undefined: the download ended. */
   done(answer: Uint8Array | undefined): void
   /** It failed, once. */
@@ -65,25 +65,49 @@ const RETRY_DELAY_MS = 100
 const MAX_RETRY_DELAY_MS = 5000
 
 /** One call, from its start to its answer, over as many channels as it takes. */
-export class Call implements StartedCall {
+export class Call implements StartedCall, Ask {
   readonly init: CallInit
   readonly id: Uint8Array
   readonly deadlineMs: number
   readonly #calls: Calls
   asked: Asked | undefined
   channel: AskingChannel | undefined
+  /** What is left until the deadline when it is sent. */
+  timeoutMs: number
   /** A frame of it may have left on a channel before. */
-  left = false
+  wasSent = false
   sends = 0
   /** The instance of the responder that may know it. */
   instance: Uint8Array | undefined
   over = false
 
-  constructor(calls: Calls, init: CallInit, id: Uint8Array, deadlineMs: number) {
+  constructor(calls: Calls, init: CallInit, id: Uint8Array, nowMs: number) {
     this.#calls = calls
     this.init = init
     this.id = id
-    this.deadlineMs = deadlineMs
+    this.timeoutMs = init.timeoutMs
+    this.deadlineMs = nowMs + init.timeoutMs
+  }
+
+  get name(): MethodName {
+    return this.init.name
+  }
+
+  get message(): Uint8Array {
+    return this.init.message
+  }
+
+  get downloads(): boolean {
+    return this.init.downloads
+  }
+
+  get uploads(): boolean {
+    return this.init.uploads
+  }
+
+  /** Whether its handler may have started, as far as can be told here. */
+  get ran(): 'no' | 'maybe' {
+    return this.wasSent || this.asked?.left === true ? 'maybe' : 'no'
   }
 
   /** Gives up: nothing is told to the caller, the responder is told if it knows. */
@@ -91,14 +115,17 @@ export class Call implements StartedCall {
     this.#calls.cancel(this)
   }
 
+  settle(outcome: Outcome): void {
+    this.#calls.settle(this, outcome)
+  }
+
   expire(): void {
     const { timeoutMs } = this.init
-    const ran = this.left || this.asked?.left === true ? 'maybe' : 'no'
     this.#calls.fail(
       this,
       new P2pError('deadline_exceeded', `Cannot finish the request: ${timeoutMs} ms are over`, {
         layer: 'request',
-        ran,
+        ran: this.ran,
         peer: this.#calls.peer,
       }),
     )
@@ -108,8 +135,8 @@ export class Call implements StartedCall {
 /** The book of calls to one peer. */
 export class Calls implements CallTaker {
   readonly #init: CallsInit
-  readonly #deadlines: Deadlines
-  readonly #open = new Set<Call>()
+  /** All calls that are open, by their deadlines. */
+  readonly #open: Deadlines<Call>
   #waiting: Call[] = []
   #channel: AskingChannel | undefined
   #opening: AbortController | undefined
@@ -119,7 +146,7 @@ export class Calls implements CallTaker {
 
   constructor(init: CallsInit) {
     this.#init = init
-    this.#deadlines = new Deadlines(init.clock)
+    this.#open = new Deadlines(init.clock)
   }
 
   get peer(): PeerId {
@@ -148,9 +175,8 @@ export class Calls implements CallTaker {
       const message = `Cannot call: ${limits.maxOutboundPerPeer} requests to this peer are in flight`
       throw new P2pError('resource_exhausted', message, { layer: 'limit', peer })
     }
-    const call = new Call(this, init, this.#init.randomId(), clock.nowMs() + init.timeoutMs)
+    const call = new Call(this, init, this.#init.randomId(), clock.nowMs())
     this.#open.add(call)
-    this.#deadlines.add(call)
     if (this.#channel === undefined) this.#wait(call)
     else this.#send(call, this.#channel)
     return call
@@ -177,19 +203,15 @@ export class Calls implements CallTaker {
     this.#closed = true
     this.#opening?.abort()
     this.#stopRetry?.()
-    for (const call of [...this.#open]) {
-      const ran = call.left || call.asked?.left === true ? 'maybe' : 'no'
-      this.fail(call, stopped(this.#init.peer, ran))
-    }
+    for (const call of this.#open.list()) this.fail(call, stopped(this.#init.peer, call.ran))
     this.#channel?.close()
     this.#channel = undefined
-    this.#deadlines.clear()
+    this.#open.clear()
   }
 
   #remove(call: Call): void {
     call.over = true
     this.#open.delete(call)
-    this.#deadlines.delete(call)
   }
 
   #idle(): void {
@@ -243,7 +265,7 @@ export class Calls implements CallTaker {
     this.#waiting = []
     for (const call of waiting) {
       if (call.over) continue
-      if (call.left && !call.init.readOnly) this.#sendToSame(call, channel)
+      if (call.wasSent && !call.init.readOnly) this.#sendToSame(call, channel)
       else this.#send(call, channel)
     }
   }
@@ -261,8 +283,8 @@ export class Calls implements CallTaker {
   }
 
   #describe(error: unknown, call: Call): P2pError {
-    const ran = call.left ? 'maybe' : 'no'
-    if (isP2pError(error) && !call.left) return error
+    const ran = call.wasSent ? 'maybe' : 'no'
+    if (isP2pError(error) && !call.wasSent) return error
     return new P2pError('unavailable', 'Cannot call: the peer cannot be reached', {
       layer: isP2pError(error) ? error.layer : 'dial',
       ran,
@@ -291,25 +313,16 @@ export class Calls implements CallTaker {
       this.#wait(call)
       return
     }
-    const { init, id } = call
     const timeoutMs = Math.max(1, Math.ceil(call.deadlineMs - this.#init.clock.nowMs()))
     call.channel = channel
+    call.timeoutMs = timeoutMs
     call.sends += 1
-    call.asked = channel.asker.start({
-      id,
-      name: init.name,
-      message: init.message,
-      timeoutMs,
-      downloads: init.downloads,
-      uploads: init.uploads,
-      settle: (outcome) => {
-        this.#settle(call, outcome)
-      },
-    })
-    init.started({ inflow: call.asked.inflow, outflow: call.asked.outflow })
+    call.asked = channel.asker.start(call)
+    call.init.started(call.asked.inflow, call.asked.outflow)
   }
 
-  #settle(call: Call, outcome: Outcome): void {
+  /** Its channel has told how it ended there. */
+  settle(call: Call, outcome: Outcome): void {
     if (call.over) return
     const { inflow } = call.asked ?? {}
     switch (outcome.type) {
@@ -330,7 +343,7 @@ export class Calls implements CallTaker {
         this.fail(call, tooMuch(outcome.why, this.#init.peer))
         break
       case 'lost':
-        call.left ||= outcome.left
+        call.wasSent ||= outcome.left
         call.instance = call.channel?.knownInstance ?? call.instance
         if (this.#channel === call.channel) this.#channel = undefined
         if (call.asked?.streamed === true) this.fail(call, lost(this.#init.peer))
@@ -351,7 +364,7 @@ export class Calls implements CallTaker {
       return
     }
     const unary = !init.downloads && !init.uploads
-    const may = !call.left || init.readOnly || (unary && call.instance !== undefined)
+    const may = !call.wasSent || init.readOnly || (unary && call.instance !== undefined)
     if (!may || call.sends >= MAX_SENDS || this.#closed) this.fail(call, lost(this.#init.peer))
     else this.#wait(call)
   }

@@ -12,9 +12,9 @@ export interface HasDeadline {
 }
 
 /** A set of deadlines with one timer, which runs only while there is something to wait for. */
-export class Deadlines {
+export class Deadlines<T extends HasDeadline = HasDeadline> {
   readonly #clock: Clock
-  readonly #all = new Set<HasDeadline>()
+  readonly #all = new Set<T>()
   #armedForMs = Infinity
   #stop: (() => void) | undefined
 
@@ -26,12 +26,17 @@ export class Deadlines {
     return this.#all.size
   }
 
-  add(one: HasDeadline): void {
+  /** All that wait now. */
+  list(): T[] {
+    return [...this.#all]
+  }
+
+  add(one: T): void {
     this.#all.add(one)
     if (one.deadlineMs < this.#armedForMs) this.#arm(one.deadlineMs)
   }
 
-  delete(one: HasDeadline): void {
+  delete(one: T): void {
     this.#all.delete(one)
   }
 
@@ -55,7 +60,7 @@ export class Deadlines {
     this.#stop = undefined
     this.#armedForMs = Infinity
     const nowMs = this.#clock.nowMs()
-    const over: HasDeadline[] = []
+    const over: T[] = []
     let nextMs = Infinity
     for (const one of this.#all) {
       if (one.deadlineMs <= nowMs) over.push(one)

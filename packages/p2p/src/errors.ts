@@ -9,14 +9,7 @@ import type { Address, PeerId } from './identity.ts'
 
 /** Where a request failed. */
 export type Layer =
-  | 'dial'
-  | 'security'
-  | 'protocol'
-  | 'firewall'
-  | 'request'
-  | 'handler'
-  | 'relay'
-  | 'limit'
+  'dial' | 'security' | 'protocol' | 'firewall' | 'request' | 'handler' | 'relay' | 'limit'
 
 /** `Layer` in wire order: the number of a layer is its index here (`wire.md §4.7`). */
 export const LAYERS: readonly Layer[] = [
@@ -64,7 +57,8 @@ export class P2pError extends Error {
    */
   constructor(code: StatusCode, message: string, init: P2pErrorInit) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause })
-    if (!isStatusCode(code)) throw new TypeError(`Cannot make an error: unknown code ${String(code)}`)
+    if (!isStatusCode(code))
+      throw new TypeError(`Cannot make an error: unknown code ${String(code)}`)
     if (init.reason !== undefined && !/^[\x20-\x7e]{1,32}$/.test(init.reason)) {
       throw new RangeError('Cannot make an error: reason is not 1 to 32 printable ASCII characters')
     }

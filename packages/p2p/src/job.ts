@@ -8,14 +8,14 @@ import type { Carrier } from './carry.ts'
 import type { Inflow, Outflow } from './channel/flow.ts'
 import type { WireError } from './channel/frame.ts'
 import type { Gone } from './channel/responder.ts'
-import { send } from './client.ts'
 import type { Clock } from './clock.ts'
 import type { Deadlines } from './deadlines.ts'
-import { isP2pError, P2pError } from './errors.ts'
+import { isP2pError } from './errors.ts'
 import type { NewEvent } from './events.ts'
 import type { Firewall, FinalDecision } from './firewall/firewall.ts'
 import type { ConnectionFacts, RequestFacts } from './firewall/rules.ts'
 import type { PeerId } from './identity.ts'
+import { readItems, sendItems } from './items.ts'
 import type { P2pLimits } from './limits.ts'
 import type { BoundMethod, HandlerContext } from './protocol.ts'
 
@@ -201,7 +201,7 @@ export class Job {
     const context = new Context(this, this.#home)
     if (bound.upload !== undefined) {
       this.#upload = this.#arrival.upload()
-      context.upload = items(this.#upload, bound.upload, this.#seams.limits)
+      context.upload = readItems(this.#upload, bound.upload, this.#seams.limits)
     }
     const result = handler(value, context)
     if (bound.download !== undefined) this.#ends(this.#stream(result, bound.download))
@@ -240,7 +240,7 @@ export class Job {
 
   async #stream(result: unknown, carrier: Carrier): Promise<void> {
     const outflow = this.#arrival.download()
-    await send(result as AsyncIterable<unknown>, carrier, outflow, this.#seams.limits)
+    await sendItems(result as AsyncIterable<unknown>, carrier, outflow, this.#seams.limits)
     if (this.#answered) return
     this.#answered = true
     this.#sentBytes += outflow.bytes
@@ -353,28 +353,6 @@ class Context implements HandlerContext {
 
   get deadlineMs(): number {
     return this.#job.deadlineMs
-  }
-}
-
-async function* items(
-  inflow: Inflow,
-  carrier: Carrier,
-  limits: P2pLimits,
-): AsyncGenerator<unknown, void> {
-  try {
-    for (;;) {
-      const message = await inflow.next()
-      if (message === undefined) return
-      const checked = await carrier.unpack(message, limits)
-      if (!checked.ok) {
-        throw new P2pError('invalid_argument', `Cannot read an item: ${checked.problem}`, {
-          layer: 'handler',
-        })
-      }
-      yield checked.value
-    }
-  } finally {
-    inflow.abandon()
   }
 }
 

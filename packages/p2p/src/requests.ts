@@ -10,6 +10,7 @@ import { Calls } from './calls.ts'
 import type { CallTaker } from './calls.ts'
 import { AnsweringChannel, AskingChannel, CHANNEL_PROTOCOL } from './channel/channel.ts'
 import type { ChannelInit } from './channel/channel.ts'
+import { requestIds } from './channel/ids.ts'
 import { createClient } from './client.ts'
 import type { ClientInit } from './client.ts'
 import type { Clock } from './clock.ts'
@@ -168,7 +169,8 @@ export class Requests {
         const peer = reach(signal)
         return typeof peer === 'string' ? taker(peer) : peer.then(taker)
       },
-      decide: (to, method, facts) => this.#init.firewall.outbound(outbound(to, method, facts)),
+      decide: (to, method, outgoing) =>
+        this.#init.firewall.outbound(new OutboundFacts(to, method, outgoing)),
     }
     if (framing === undefined) return createClient(protocol, init)
     const { maxFramedRequestBytes: maxMessageBytes, framedTimeoutMs } = this.#init.limits
@@ -310,7 +312,7 @@ export class Requests {
       peer,
       limits,
       clock,
-      randomId: () => random(16),
+      randomId: requestIds(random),
       open: (signal) => this.#openChannel(peer, signal),
       onIdle: () => {
         this.forget(peer)
@@ -433,15 +435,32 @@ function namesOf(served: ServedFraming | undefined): { protocol?: string; method
   return { protocol, method }
 }
 
-function outbound(peer: PeerId, method: BoundMethod, facts: () => Facts | undefined): RequestFacts {
-  return {
-    peer,
-    connection: NOT_CONNECTED,
-    protocol: method.protocol,
-    method: method.method,
-    get facts() {
-      return facts()
-    },
+/** What our own rules see of a request. Its facts are computed only where a rule looks at them. */
+class OutboundFacts implements RequestFacts {
+  readonly peer: PeerId
+  readonly #method: BoundMethod
+  readonly #outgoing: { readonly facts: Facts | undefined }
+
+  constructor(peer: PeerId, method: BoundMethod, outgoing: { readonly facts: Facts | undefined }) {
+    this.peer = peer
+    this.#method = method
+    this.#outgoing = outgoing
+  }
+
+  get connection(): ConnectionFacts {
+    return NOT_CONNECTED
+  }
+
+  get protocol(): string {
+    return this.#method.protocol
+  }
+
+  get method(): string {
+    return this.#method.method
+  }
+
+  get facts(): Facts | undefined {
+    return this.#outgoing.facts
   }
 }
 
