@@ -157,6 +157,21 @@ describe('pipes', () => {
     await second.until(() => second.ended)
   })
 
+  test('a clean close waits until the reader saw the end', async () => {
+    const { near, far, b } = await joined()
+    const reading = new Reading(far)
+    await reading.until(() => reading.bytes === 1)
+    far.pause()
+    near.end()
+    far.end()
+    new Reading(near)
+    await rest()
+    expect([reading.ended, reading.closes, b.session.streamCount]).toEqual([false, [], 0])
+    far.resume()
+    expect(await reading.closed()).toBeUndefined()
+    expect(reading.ended).toBe(true)
+  })
+
   test('destroy resets: both ends close with an error, once, and nothing is left', async () => {
     const { near, far, a, b } = await joined()
     const nearReading = new Reading(near)
