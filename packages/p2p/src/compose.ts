@@ -24,6 +24,9 @@ import { withUpgrader } from './transports/with-upgrader.ts'
 /** Makes a transport from the parts of a libp2p node. */
 export type TransportFactory = (components: never) => Transport
 
+/** Makes a service from the parts of a libp2p node. */
+export type ServiceFactory = (components: never) => unknown
+
 /** The parts of libp2p that a node reaches beside its public interface. */
 export interface Libp2pParts extends UpgraderComponents {
   transportManager: {
@@ -41,6 +44,8 @@ export interface ComposeInit extends Omit<UpgraderInit, 'securities' | 'admissio
   securities: readonly Security[]
   admission: Admission
   transports: readonly TransportFactory[]
+  /** What else runs on the node, beside identify and ping. */
+  services?: Readonly<Record<string, ServiceFactory>>
   resolver: Resolver | undefined
   announce: readonly string[]
   /** Name and version, told by identify. */
@@ -64,7 +69,8 @@ export async function compose(init: ComposeInit): Promise<Composed> {
     const parts = components as Libp2pParts
     // The stock upgrader exists when the first transport is made, and no other part is needed to make ours.
     made ??= { parts, upgrader: createUpgrader(parts, init) }
-    return withUpgrader(factory(components as never), made.upgrader)
+    const { upgrader } = made
+    return withUpgrader(factory(partsWith(parts, upgrader) as never), upgrader)
   }
   const resolver = init.resolver ?? transportRuntime.systemResolver?.()
   const libp2p = await createLibp2p({
@@ -90,6 +96,7 @@ export async function compose(init: ComposeInit): Promise<Composed> {
       ...(resolver === undefined ? {} : { resolvers: dnsResolvers({ resolver, limits }) }),
     },
     services: {
+      ...init.services,
       identify: identify({
         identity,
         limits,
@@ -106,4 +113,9 @@ export async function compose(init: ComposeInit): Promise<Composed> {
     throw new TypeError('Cannot create a node: no transport')
   }
   return { libp2p, ...made }
+}
+
+/** Transports that upgrade on their own account, as the one for circuits does, find our upgrader too. */
+function partsWith(parts: Libp2pParts, upgrader: P2pUpgrader): Libp2pParts {
+  return Object.create(parts, { upgrader: { value: upgrader } }) as Libp2pParts
 }
