@@ -16,6 +16,8 @@ module.exports = {
   ],
   options: {
     ...options,
+    // What is imported for its type alone is not there when it runs.
+    tsPreCompilationDeps: false,
     enhancedResolveOptions: {
       ...options.enhancedResolveOptions,
       conditionNames: ['@stronghold/source', 'browser', 'import', 'default', 'types'],
