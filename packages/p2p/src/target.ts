@@ -66,7 +66,7 @@ export function dialError(
 ): P2pError {
   const own = findOwn(error, 4)
   if (own !== undefined) return own
-  const where = dial.length === 1 ? dial[0] : `${dial.length} addresses`
+  const where = dial.length > 1 ? `${dial.length} addresses` : (dial[0] ?? peer ?? 'the peer')
   const state = error instanceof Error ? error.message : String(error)
   return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
     layer: 'dial',

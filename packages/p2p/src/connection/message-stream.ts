@@ -322,8 +322,8 @@ class MessageStreamPipe implements Pipe {
     this.#stream = stream
     this.#pauseStream()
     stream.addEventListener('message', ({ data }) => {
-      if (data instanceof Uint8Array) this.#held.push(data)
-      else this.#held.push(...data)
+      if (data instanceof Uint8Array) this.#held.push(plain(data))
+      else for (const chunk of data) this.#held.push(plain(chunk))
       this.#deliver()
     })
     stream.addEventListener('drain', () => this.#events?.drain())
@@ -336,6 +336,8 @@ class MessageStreamPipe implements Pipe {
       if (error === undefined) this.#remoteEnded = true
       this.#schedule()
     })
+    // What happened before somebody listened is not told again.
+    this.#remoteEnded = 'remoteWriteStatus' in stream && stream.remoteWriteStatus === 'closed'
     if (this.closed) {
       this.#closing = { error: undefined }
       this.#remoteEnded = true
@@ -441,6 +443,12 @@ class MessageStreamPipe implements Pipe {
     this.#events = undefined
     events.close(error)
   }
+}
+
+/** The same bytes as a `Uint8Array`: a Buffer's `slice` is no copy, and a Buffer is not what a caller was promised. */
+function plain(chunk: Uint8Array): Uint8Array {
+  if (Object.getPrototypeOf(chunk) === Uint8Array.prototype) return chunk
+  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
 }
 
 function asError(error: unknown): Error {

@@ -502,7 +502,8 @@ function hostOf(address: Multiaddr): string | undefined {
   return ip?.name === 'ip4' || ip?.name === 'ip6' ? ip.value : undefined
 }
 
-function transportOf(names: readonly string[]): string {
+/** `tcp`, `ws`, `wss`, `memory`, `relay` or another, by the names in an address. */
+export function transportOf(names: readonly string[]): string {
   if (names.includes('p2p-circuit')) return 'relay'
   if (names.includes('wss') || (names.includes('ws') && names.includes('tls'))) return 'wss'
   return names.findLast((name) => name !== 'p2p' && name !== 'certhash') ?? 'unknown'

@@ -27,7 +27,8 @@ const echo = defineProtocol('/example/echo/1.0.0', {
 const handlers = {
   bytes: (message: Uint8Array) => message,
   greet: ({ name }: { name: string }) => {
-    if (name === 'nobody') throw new P2pError('not_found', 'Cannot greet: nobody', { layer: 'handler' })
+    if (name === 'nobody')
+      throw new P2pError('not_found', 'Cannot greet: nobody', { layer: 'handler' })
     return `Hello, ${name}`
   },
   ping: () => undefined,
@@ -64,9 +65,9 @@ test.each(greetings)('the same handler answers in $format.name, $protocols', asy
   const [home, away] = await pair(network, greetings)
   const remote = away.client(echo, home.addresses, { as: framing })
   expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
-  expect(await Promise.all(Array.from({ length: 50 }, () => remote.greet({ name: 'Bob' })))).toEqual(
-    Array.from({ length: 50 }, () => 'Hello, Bob'),
-  )
+  expect(
+    await Promise.all(Array.from({ length: 50 }, () => remote.greet({ name: 'Bob' }))),
+  ).toEqual(Array.from({ length: 50 }, () => 'Hello, Bob'))
   // The channel beside it, on the same connection.
   expect(await away.client(echo, home.addresses).greet({ name: 'Ada' })).toBe('Hello, Ada')
   expect(away.connections()).toHaveLength(1)
@@ -76,7 +77,9 @@ test('both protocol ids of the original are served; the one that is named is ask
   await using network = memoryNetwork()
   const [home, away] = await pair(network, [original({ method: 'greet' })])
   for (const protocol of ['/stronghold-p2p/1.0.0', '/p2p/1.0.0'] as const) {
-    const remote = away.client(echo, home.addresses, { as: original({ method: 'greet', protocol }) })
+    const remote = away.client(echo, home.addresses, {
+      as: original({ method: 'greet', protocol }),
+    })
     expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
   }
 })
@@ -162,7 +165,9 @@ test('a signal ends a call, and the handler hears of it', async () => {
       { as },
     )
     const control = new AbortController()
-    const call = away.client(slow, home.addresses, { as }).wait(undefined, { signal: control.signal })
+    const call = away
+      .client(slow, home.addresses, { as })
+      .wait(undefined, { signal: control.signal })
     const signal = await started.promise
     const heard = new Promise((resolve) => {
       signal.addEventListener('abort', resolve)
@@ -193,7 +198,9 @@ test('misuse throws at once', async () => {
   const serve = (as: Framing): Disposable => home.serve(other, handlers, { as })
   expect(() => serve(original())).toThrow('name its method, the protocol has 3 unary ones')
   expect(() => serve(original({ method: 'count' }))).toThrow('it has no unary method count')
-  expect(() => serve(original({ method: 'greet' }))).toThrow('/stronghold-p2p/1.0.0: that is served')
+  expect(() => serve(original({ method: 'greet' }))).toThrow(
+    '/stronghold-p2p/1.0.0: that is served',
+  )
   expect(() => serve(requestResponse('/x', 'raw', { method: 'greet' }))).toThrow('is not bytes')
   expect(() => requestResponse('x', 'raw')).toThrow(SyntaxError)
   expect(() => requestResponse('/x', 'xml' as never)).toThrow('unknown format xml')
