@@ -8,8 +8,9 @@ import { systemClock } from '../../packages/p2p/src/clock.ts'
 import { compose } from '../../packages/p2p/src/compose.ts'
 import type { Composed, ServiceFactory, TransportFactory } from '../../packages/p2p/src/compose.ts'
 import { Admission } from '../../packages/p2p/src/connection/admission.ts'
+import type { EventOf, EventType } from '../../packages/p2p/src/events.ts'
 import { resolveLimits } from '../../packages/p2p/src/limits.ts'
-import type { CustomTransport } from '../../packages/p2p/src/node.ts'
+import type { CustomTransport, Node } from '../../packages/p2p/src/node.ts'
 import { openIdentity } from '../../packages/p2p/src/open-identity.ts'
 import type { IdentitySource } from '../../packages/p2p/src/open-identity.ts'
 import { securitiesOf } from '../../packages/p2p/src/securities.ts'
@@ -97,4 +98,16 @@ export function streams(): Streams {
     },
     ping: (connection) => shown().ping.ping(connection),
   }
+}
+
+/** The next event of a type, from the moment of the call. */
+export async function first<T extends EventType>(node: Node, type: T): Promise<EventOf<T>> {
+  for await (const event of node.events({ types: [type] })) {
+    if (isOf(event, type)) return event
+  }
+  throw new Error('the node ended before it happened')
+}
+
+function isOf<T extends EventType>(event: object, type: T): event is EventOf<T> {
+  return 'type' in event && event.type === type
 }

@@ -58,8 +58,7 @@ async function ours(options: SpawnOptions): Promise<unknown> {
     ...(options.key !== undefined && { identity: await readFile(options.key) }),
     security: securityOf(options),
     transports: [circuitRelayTransport() as never],
-    services:
-      options.relay === true ? { relay: circuitRelayServer({ reservations }) } : {},
+    services: options.relay === true ? { relay: circuitRelayServer({ reservations }) } : {},
   })
   const { libp2p, parts } = composed
   await libp2p.start()

@@ -9,14 +9,13 @@ import type { Connection, IdentifyResult, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect } from 'aegir/chai'
 
-import type { EventOf, EventType } from '../../packages/p2p/src/events.ts'
 import { parsePeerId } from '../../packages/p2p/src/identity.ts'
 import { createNode } from '../../packages/p2p/src/node.ts'
 import type { Node } from '../../packages/p2p/src/node.ts'
 import type { SecurityName } from '../../packages/p2p/src/securities.ts'
 import { TEST_CERTIFICATE, TEST_KEY } from '../../packages/p2p/test/transports/certificate.ts'
 
-import { streams } from './_ours.ts'
+import { first, streams } from './_ours.ts'
 import type { Streams } from './_ours.ts'
 import { stockNode } from './_stock.ts'
 import type { Stock } from './_stock.ts'
@@ -163,17 +162,6 @@ function watch(we: Node, stock: Stock, talks: boolean) {
       )
     },
   }
-}
-
-async function first<T extends EventType>(node: Node, type: T): Promise<EventOf<T>> {
-  for await (const event of node.events({ types: [type] })) {
-    if (isOf(event, type)) return event
-  }
-  throw new Error('the node ended before it happened')
-}
-
-function isOf<T extends EventType>(event: object, type: T): event is EventOf<T> {
-  return 'type' in event && event.type === type
 }
 
 interface Pings {
