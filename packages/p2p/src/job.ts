@@ -276,8 +276,10 @@ export class Job {
   }
 
   #gone(gone: Gone): void {
-    this.#answered = true
-    this.#tell(gone === 'canceled' ? 'canceled' : 'unavailable')
+    if (!this.#answered) {
+      this.#answered = true
+      this.#tell(gone === 'canceled' ? 'canceled' : 'unavailable')
+    }
     this.#abort(new DOMException(`The request was ${gone}`, 'AbortError'))
     if (!this.#running) this.#finish()
   }

@@ -194,8 +194,16 @@ export class AnswerCall extends Outgoing {
     }
     try {
       const checked = carrier.unpack(answer ?? EMPTY, this.init.limits)
-      if (checked instanceof Promise) checked.then((later) => this.#checked(later), this.#reject)
-      else this.#checked(checked)
+      if (checked instanceof Promise) {
+        checked.then(
+          (later) => {
+            this.#checked(later)
+          },
+          (error: unknown) => {
+            this.#reject?.(error)
+          },
+        )
+      } else this.#checked(checked)
     } catch (error) {
       this.#reject?.(error)
     }

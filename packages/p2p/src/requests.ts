@@ -300,19 +300,21 @@ export class Requests {
       limits,
       clock,
       held,
-      afterTurn: transportRuntime.afterTurn,
+      afterTurn: (run) => {
+        transportRuntime.afterTurn(run)
+      },
     }
   }
 
   #callsTo(peer: PeerId): Calls {
     const known = this.#calls.get(peer)
     if (known !== undefined) return known
-    const { limits, clock, random } = this.#init
+    const { limits, clock } = this.#init
     const calls = new Calls({
       peer,
       limits,
       clock,
-      randomId: requestIds(random),
+      randomId: requestIds((length) => this.#init.random(length)),
       open: (signal) => this.#openChannel(peer, signal),
       onIdle: () => {
         this.forget(peer)

@@ -150,6 +150,15 @@ export class Inflow {
     this.#serve()
   }
 
+  /** The request is over: what was not read is dropped, and whoever reads on hears the error, not an end. */
+  close(error: unknown): void {
+    if (this.#over !== undefined && this.#items.length === 0) return
+    this.#over = { error }
+    this.#assembly.release()
+    this.#drop()
+    this.#serve()
+  }
+
   /** The next item; nothing at the end. Rejects with what `end` was told. */
   next(): Promise<Uint8Array | undefined> {
     if (this.#waiting !== undefined) throw new TypeError('Cannot read: another read is waiting')
@@ -281,11 +290,14 @@ export class Outflow implements Source {
     this.#finish(KIND_END, new Uint8Array(0))
   }
 
-  /** Instead of the queued items: it failed. */
-  fail(body: Uint8Array): void {
+  /** Instead of the queued items, and of an end that is not written yet: it failed. False: too late. */
+  fail(body: Uint8Array): boolean {
+    if (this.#stopped) return false
     this.#items = []
     this.#itemsBytes = 0
+    this.#last = undefined
     this.#finish(KIND_ERROR, body)
+    return true
   }
 
   stop(): void {

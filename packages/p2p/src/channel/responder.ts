@@ -256,8 +256,7 @@ export class Responder {
     if (!this.has(incoming)) return
     const { outflow } = incoming
     this.#close(incoming)
-    if (outflow !== undefined && !outflow.stopped) outflow.fail(body)
-    else {
+    if (outflow?.fail(body) !== true) {
       this.#init.outbox.control(encodeFrame(KIND_ERROR, 0, incoming.number, body))
       this.written(incoming.kept)
     }
@@ -291,11 +290,11 @@ export class Responder {
       incoming.credit,
       (source) => {
         outbox.join(source)
-        // The end of the items is the last frame.
-        if (incoming.outflow?.stopped === true && this.has(incoming)) this.#close(incoming)
         this.#init.wake()
       },
       () => {
+        // Not before: until the end is written, items may wait for credit.
+        if (this.has(incoming)) this.#close(incoming)
         this.written(undefined)
       },
     )
@@ -401,7 +400,7 @@ export class Responder {
     this.#init.held.release(incoming.reservedBytes)
     incoming.reservedBytes = 0
     // A reader must not take a cut upload for a whole one.
-    incoming.inflow?.end(uploadOver())
+    incoming.inflow?.close(uploadOver())
     incoming.onGone = undefined
     if (incoming.whole) return
     incoming.whole = true
