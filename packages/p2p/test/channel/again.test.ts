@@ -4,6 +4,9 @@ import { expect, test } from 'vitest'
 
 import { defineProtocol, serverStream, unary } from '../../src/protocol.ts'
 
+import { Held } from '../../src/channel/held.ts'
+import { Kept } from '../../src/channel/kept.ts'
+
 import { ends } from './ends.ts'
 import type { Ends } from './ends.ts'
 
@@ -181,4 +184,30 @@ test('an answer too large to be kept is gone when asked for again: it never runs
   })
   expect(runs.pay).toBe(1)
   two.close()
+})
+
+test('maxKeptBytesTotal: the same for the answers of all peers together', async () => {
+  const { two, runs, started, finish, cut } = work({ limits: { maxKeptBytesTotal: 4 } })
+  const answer = two.client(protocol).pay(new Uint8Array(16))
+  await started()
+  finish()
+  cut()
+  await expect(answer).rejects.toMatchObject({ reason: 'answer_gone' })
+  expect(runs.pay).toBe(1)
+  two.close()
+})
+
+test('keepAnswersMs: an answer that nobody fetches is forgotten that long after its deadline', () => {
+  const kept = new Kept<never>({ maxKeptAnswers: 1, keepAnswersMs: 500 }, new Held(100))
+  const id = new Uint8Array(16)
+  const entry = kept.open(id, 'm', 10_000, 1000)
+  if (entry === undefined) throw new Error('no place')
+  // Its handler still runs: time alone does not end it.
+  kept.sweep(50_000)
+  expect(kept.get(id)).toBe(entry)
+  kept.settle(entry, { type: 'response', message: new Uint8Array(50) })
+  expect(kept.open(new Uint8Array(16).fill(1), 'm', 11_499, 1000)).toBeUndefined()
+  expect(kept.get(id)).toBe(entry)
+  expect(kept.open(new Uint8Array(16).fill(1), 'm', 12_500, 1000)).toBeDefined()
+  expect(kept.get(id)).toBeUndefined()
 })

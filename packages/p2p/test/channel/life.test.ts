@@ -367,3 +367,60 @@ test('a closed book of calls fails what is in flight', async () => {
   })
   two.close()
 })
+
+test('requestTimeoutMs: the deadline of a request that names none', async () => {
+  const clock = manualClock()
+  const two = ends({ clock, limits: { requestTimeoutMs: 700 } })
+  two.serve(protocol, quiet())
+  const answer = two.client(protocol).wait(new Uint8Array(1))
+  await expect.poll(() => two.events.some(({ type }) => type === 'request')).toBe(true)
+  clock.advance(699)
+  await turn()
+  expect(two.calls.size).toBe(1)
+  clock.advance(1)
+  await expect(answer).rejects.toMatchObject({ code: 'deadline_exceeded' })
+  expect(two.calls.size).toBe(0)
+  two.close()
+})
+
+test('maxOutboundPerPeer: one call more fails at once', async () => {
+  const two = ends({ asking: { maxOutboundPerPeer: 2 } })
+  two.serve(protocol, quiet())
+  const remote = two.client(protocol)
+  const waiting = [remote.wait(new Uint8Array(1)), remote.wait(new Uint8Array(1))]
+  await expect(remote.wait(new Uint8Array(1))).rejects.toMatchObject({
+    code: 'resource_exhausted',
+    ran: 'no',
+    layer: 'limit',
+  })
+  two.close()
+  await Promise.allSettled(waiting)
+})
+
+test('a request or an item past maxMessageBytes never leaves', async () => {
+  const two = ends({ asking: { maxMessageBytes: 1000 } })
+  two.serve(protocol, quiet())
+  const remote = two.client(protocol)
+  await expect(remote.wait(new Uint8Array(1001))).rejects.toMatchObject({
+    code: 'resource_exhausted',
+    ran: 'no',
+  })
+  expect(two.pipes).toHaveLength(0)
+  await expect(remote.up(undefined, { upload: [new Uint8Array(1001)] })).rejects.toMatchObject({
+    code: 'resource_exhausted',
+  })
+  two.close()
+})
+
+test('misuse is told at once, and costs nobody anything', async () => {
+  const two = ends()
+  const remote = two.client(protocol) as unknown as Record<string, (...args: unknown[]) => unknown>
+  expect(() => remote['wait']?.(new Uint8Array(1), { timeout: 1 })).toThrow(TypeError)
+  expect(() => remote['wait']?.(new Uint8Array(1), { timeoutMs: 0 })).toThrow(RangeError)
+  expect(() => remote['wait']?.(new Uint8Array(1), { upload: [] })).toThrow(TypeError)
+  expect(() => remote['up']?.(undefined)).toThrow(TypeError)
+  await expect(remote['wait']?.('text')).rejects.toThrow(TypeError)
+  expect(Object.isFrozen(remote)).toBe(true)
+  expect(two.pipes).toHaveLength(0)
+  two.close()
+})
