@@ -1,7 +1,10 @@
+/** A node as its user has it, over a network in memory: the same path as over sockets. */
+import { manualClock } from '@stronghold/testkit'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 
-import { bytes, defineProtocol, unary } from '../src/index.ts'
+import { bytes, defineProtocol, isP2pError, unary } from '../src/index.ts'
+import type { Node, NodeEvent, NodeInit, PeerId } from '../src/index.ts'
 import { memoryNetwork } from '../src/testing.ts'
 
 const echo = defineProtocol('/example/echo/1.0.0', {
@@ -16,16 +19,396 @@ const handlers = {
   bytes: (message: Uint8Array) => message,
   greet: ({ name }: { name: string }) => `Hello, ${name}`,
 }
+const OPEN: NodeInit = { firewall: { inbound: { fallback: 'allow' } } }
+
+/** What a node tells, as a list that grows. */
+function told(node: Node): NodeEvent[] {
+  const events: NodeEvent[] = []
+  void (async () => {
+    for await (const event of node.events()) events.push(event)
+  })()
+  return events
+}
 
 test('two nodes ask and answer', async () => {
   await using network = memoryNetwork()
-  const home = await network.createNode({ firewall: { inbound: { fallback: 'allow' } } })
+  const home = await network.createNode(OPEN)
   home.serve(echo, handlers)
   const away = await network.createNode()
   const remote = away.client(echo, home.addresses)
   expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
   expect(await remote.bytes(Uint8Array.of(1))).toEqual(Uint8Array.of(1))
   expect(away.connections()).toMatchObject([
-    { peer: home.peer, direction: 'outbound', transport: 'memory', security: 'noise' },
+    {
+      id: 'c1',
+      peer: home.peer,
+      direction: 'outbound',
+      transport: 'memory',
+      security: 'noise',
+      muxer: '/yamux/1.0.0',
+      relayed: false,
+    },
   ])
+  expect(home.connections(away.peer)).toHaveLength(1)
+  expect(await away.ping(home.peer)).toBeGreaterThanOrEqual(0)
+})
+
+test.each(['noise', 'tls'] as const)('both sides speak %s where they agree on it', async (name) => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, security: [name] })
+  home.serve(echo, handlers)
+  const away = await network.createNode({ security: ['noise', 'tls'] })
+  expect(await away.client(echo, home.addresses).greet({ name: 'Ada' })).toBe('Hello, Ada')
+  expect(away.connections()[0]?.security).toBe(name)
+})
+
+test('nodes without a security channel in common do not connect', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, security: ['noise'] })
+  const away = await network.createNode({ security: ['tls'] })
+  await expect(away.connect(home.addresses)).rejects.toMatchObject({ code: 'unimplemented' })
+})
+
+test('nobody may ask who was not let in: the protocol is not there for them', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode()
+  home.serve(echo, handlers)
+  const events = told(home)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  await expect(remote.greet({ name: 'x' })).rejects.toMatchObject({
+    code: 'unimplemented',
+    ran: 'no',
+    layer: 'protocol',
+  })
+  await expect.poll(() => events.map(({ type }) => type)).toContain('denied')
+  home.firewall.set('inbound', away.peer, 'allow')
+  expect(await remote.greet({ name: 'x' })).toBe('Hello, x')
+  home.firewall.set('inbound', away.peer, ({ facts }) =>
+    facts?.['name'] === 'Ada' ? 'allow' : 'deny',
+  )
+  await expect(remote.greet({ name: 'x' })).rejects.toMatchObject({
+    code: 'permission_denied',
+    layer: 'firewall',
+  })
+  expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
+  expect(home.connections()).toHaveLength(1)
+})
+
+test('a person is asked, and may take time', async () => {
+  await using network = memoryNetwork()
+  const asked: unknown[] = []
+  const home = await network.createNode({
+    firewall: {
+      inbound: { fallback: 'ask' },
+      onAsk: async ({ peer, method, facts }) => {
+        asked.push({ peer, method, facts })
+        await Promise.resolve()
+        return method === 'greet' ? 'allow' : 'deny'
+      },
+    },
+  })
+  home.serve(echo, handlers)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
+  await expect(remote.bytes(new Uint8Array(1))).rejects.toMatchObject({ code: 'permission_denied' })
+  expect(asked).toEqual([
+    { peer: away.peer, method: 'greet', facts: { name: 'Ada' } },
+    { peer: away.peer, method: 'bytes', facts: undefined },
+  ])
+})
+
+test('our own rules hold back what should not leave', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const away = await network.createNode({
+    firewall: {
+      outbound: { fallback: ({ facts }) => (facts?.['name'] === 'Ada' ? 'allow' : 'deny') },
+    },
+  })
+  const remote = away.client(echo, home.addresses)
+  await expect(remote.greet({ name: 'x' })).rejects.toMatchObject({
+    code: 'permission_denied',
+    ran: 'no',
+    layer: 'firewall',
+  })
+  expect(away.connections()).toHaveLength(0)
+  expect(await remote.greet({ name: 'Ada' })).toBe('Hello, Ada')
+})
+
+test('events tell what happened, in order', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const events = told(home)
+  const away = await network.createNode()
+  await away.client(echo, home.addresses).greet({ name: 'Ada' })
+  await away.disconnect(home.peer)
+  await expect.poll(() => events.at(-1)?.type).toBe('disconnected')
+  const seen = events.filter(({ type }) => type !== 'peerIdentified' && type !== 'observedAddress')
+  expect(seen).toMatchObject([
+    { type: 'connected', peer: away.peer, direction: 'inbound', security: 'noise' },
+    { type: 'request', method: 'greet', facts: { name: 'Ada' } },
+    { type: 'response', method: 'greet', code: 'ok', ran: 'yes' },
+    { type: 'disconnected', peer: away.peer, reason: 'remote_closed' },
+  ])
+  expect(JSON.parse(JSON.stringify(events))).toHaveLength(events.length)
+})
+
+test('identify tells a name and a version, and no more', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  const events = told(home)
+  const away = await network.createNode()
+  await away.connect(home.addresses)
+  await expect.poll(() => events.map(({ type }) => type)).toContain('peerIdentified')
+  const identified = events.find((event) => event.type === 'peerIdentified')
+  expect(identified?.agent).toMatch(/^stronghold\/\d+\.\d+\.\d+$/)
+})
+
+test('block closes and refuses at once, until unblocked', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const events = told(home)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  await remote.greet({ name: 'a' })
+  home.block(away.peer)
+  expect(home.blocked).toEqual([away.peer])
+  await expect.poll(() => home.connections()).toHaveLength(0)
+  expect(events.find(({ type }) => type === 'disconnected')).toMatchObject({ reason: 'blocked' })
+  await expect.poll(() => away.connections()).toHaveLength(0)
+  await expect(away.connect(home.addresses)).rejects.toMatchObject({ name: 'P2pError' })
+  await expect(home.connect(away.addresses)).rejects.toMatchObject({ code: 'permission_denied' })
+  await expect
+    .poll(() => events.some((e) => e.type === 'refused' && e.reason === 'blocked'))
+    .toBe(true)
+  expect(home.unblock(away.peer)).toBe(true)
+  expect(await remote.greet({ name: 'a' })).toBe('Hello, a')
+})
+
+test('listeners come and go, connections stay', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, listen: [] })
+  home.serve(echo, handlers)
+  expect(home.addresses).toEqual([])
+  const events = told(home)
+  await home.listen('/memory/one')
+  await home.listen('/memory/two')
+  expect(home.addresses).toEqual([`/memory/one/p2p/${home.peer}`, `/memory/two/p2p/${home.peer}`])
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  await remote.greet({ name: 'a' })
+  expect(await home.unlisten('/memory/one')).toBe(true)
+  expect(await home.unlisten('/memory/one')).toBe(false)
+  expect(await home.unlisten('/memory/two')).toBe(true)
+  expect(home.addresses).toEqual([])
+  expect(await remote.greet({ name: 'a' })).toBe('Hello, a')
+  const late = await network.createNode()
+  await expect(late.connect(`/memory/one/p2p/${home.peer}`)).rejects.toMatchObject({
+    code: 'unavailable',
+    layer: 'dial',
+  })
+  expect(events.map(({ type }) => type).filter((type) => type === 'listening')).toHaveLength(2)
+  expect(events.map(({ type }) => type).filter((type) => type === 'stopped')).toHaveLength(2)
+})
+
+test('an address that is taken is refused with one clear sentence', async () => {
+  await using network = memoryNetwork()
+  await network.createNode({ listen: ['/memory/one'] })
+  const error: unknown = await network
+    .createNode({ listen: ['/memory/one'] })
+    .catch((e: unknown) => e)
+  expect(isP2pError(error)).toBe(true)
+  expect(String(error)).toContain('/memory/one')
+})
+
+test('an address without a peer id finds out whom it leads to', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, listen: ['/memory/home'] })
+  home.serve(echo, handlers)
+  const away = await network.createNode()
+  expect(await away.client(echo, '/memory/home').greet({ name: 'a' })).toBe('Hello, a')
+  expect((await away.connect('/memory/home')).peer).toBe(home.peer)
+})
+
+test('another peer behind an address is never talked to', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, listen: ['/memory/home'] })
+  const other = await network.createNode()
+  const away = await network.createNode()
+  await expect(away.connect(`/memory/home/p2p/${other.peer}`)).rejects.toMatchObject({
+    code: 'unauthenticated',
+    layer: 'security',
+  })
+  expect(home.connections()).toHaveLength(0)
+})
+
+test('a peer id alone is enough once its addresses are in the book', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.peer)
+  await expect(remote.greet({ name: 'a' })).rejects.toMatchObject({
+    code: 'unavailable',
+    ran: 'no',
+    layer: 'dial',
+  })
+  away.book.add(home.peer, home.addresses)
+  expect(await remote.greet({ name: 'a' })).toBe('Hello, a')
+})
+
+test('after the other side restarted, the next request finds it again', async () => {
+  await using network = memoryNetwork()
+  const first = await network.createNode({ ...OPEN, listen: ['/memory/home'] })
+  first.serve(echo, handlers)
+  const away = await network.createNode()
+  const remote = away.client(echo, '/memory/home')
+  await remote.greet({ name: 'a' })
+  await first.stop()
+  const second = await network.createNode({ ...OPEN, listen: ['/memory/home'] })
+  second.serve(echo, handlers)
+  expect(await remote.greet({ name: 'b' })).toBe('Hello, b')
+})
+
+test('what a node is set up with goes out as JSON and in again', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  const away = await network.createNode()
+  home.firewall.set('inbound', away.peer, 'ask')
+  home.block(away.peer)
+  home.book.add(away.peer, away.addresses)
+  home.ban('10.0.0.0/8')
+  const exported = JSON.parse(JSON.stringify(home.export())) as unknown
+  const copy = await network.createNode()
+  copy.restore(exported)
+  expect(copy.export()).toEqual(home.export())
+  expect(copy.blocked).toEqual([away.peer])
+  expect(() => {
+    copy.restore({ version: 2 })
+  }).toThrow(TypeError)
+  expect(() => {
+    copy.restore({ ...(exported as object), more: 1 })
+  }).toThrow('unknown field more')
+})
+
+test('idleTimeoutMs: a connection with nothing to do is closed, one with a request is not', async () => {
+  const clock = manualClock()
+  await using network = memoryNetwork()
+  const hang = defineProtocol('/hang/1', { wait: unary({ readOnly: true }) })
+  const seams = { clock }
+  const home = await network.createNode({ ...OPEN, limits: { idleTimeoutMs: 1000 } }, seams)
+  const release = Promise.withResolvers<undefined>()
+  home.serve(hang, { wait: () => release.promise })
+  const events = told(home)
+  const away = await network.createNode()
+  const answer = away.client(hang, home.addresses).wait()
+  await expect.poll(() => events.some(({ type }) => type === 'request')).toBe(true)
+  for (let i = 0; i < 10; i++) clock.advance(250)
+  expect(home.connections()).toHaveLength(1)
+  release.resolve(undefined)
+  await answer
+  await expect
+    .poll(() => {
+      clock.advance(250)
+      return events.find(({ type }) => type === 'disconnected')
+    })
+    .toMatchObject({ reason: 'idle' })
+})
+
+test('maxConnectionsPerPeer: one more is refused', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode({ ...OPEN, limits: { maxConnectionsPerPeer: 1 } })
+  const events = told(home)
+  const away = await network.createNode()
+  await away.connect(home.addresses)
+  await home.connect(away.addresses)
+  expect(home.connections()).toHaveLength(1)
+  expect(events.filter(({ type }) => type === 'connected')).toHaveLength(1)
+})
+
+test('a subscriber that blocks holds back new requests until it reads', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  await remote.greet({ name: 'a' })
+  const events = home.events({ types: ['request'], overflow: 'block', buffer: 1 })
+  let answered = 0
+  const count = (): void => void (answered += 1)
+  const first = remote.greet({ name: 'b' }).then(count)
+  await first
+  const rest = [remote.greet({ name: 'c' }).then(count), remote.greet({ name: 'd' }).then(count)]
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => void setImmediate(resolve))
+  expect(answered).toBeLessThan(3)
+  for (let i = 0; i < 3; i++) await events.next()
+  await Promise.all(rest)
+  expect(answered).toBe(3)
+  await events.return()
+})
+
+test('a stopped node says so, and stopping again does nothing', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  const away = await network.createNode()
+  const remote = away.client(echo, home.addresses)
+  await away.stop()
+  await away.stop()
+  await expect(remote.greet({ name: 'a' })).rejects.toMatchObject({ name: 'P2pError' })
+  expect(() => away.serve(echo, handlers)).toThrow('it has stopped')
+  await expect(away.connect(home.addresses)).rejects.toThrow('it has stopped')
+})
+
+test('stopping fails what is in flight, on both sides', async () => {
+  await using network = memoryNetwork()
+  const hang = defineProtocol('/hang/1', { wait: unary({}) })
+  const home = await network.createNode(OPEN)
+  const aborted = Promise.withResolvers<unknown>()
+  home.serve(hang, {
+    wait: (_, { signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          aborted.resolve(signal.reason)
+          reject(signal.reason as Error)
+        })
+      }),
+  })
+  const events = told(home)
+  const away = await network.createNode()
+  const answer = away.client(hang, home.addresses).wait()
+  await expect.poll(() => events.some(({ type }) => type === 'request')).toBe(true)
+  await away.stop()
+  await expect(answer).rejects.toMatchObject({ code: 'unavailable', ran: 'maybe' })
+  expect(await aborted.promise).toMatchObject({ name: 'AbortError' })
+})
+
+test.each([
+  ['an unknown key', { listn: [] } as NodeInit, 'unknown key listn'],
+  ['an unknown limit', { limits: { maxFoo: 1 } as NodeInit['limits'] } as NodeInit, 'maxFoo'],
+  ['a limit of zero', { limits: { maxNesting: 0 } }, 'maxNesting'],
+  ['no security', { security: [] }, 'security'],
+  ['a security channel that is not there', { security: ['ssh'] as never }, 'ssh'],
+  ['a rule that is none', { firewall: { inbound: { fallback: 'maybe' as never } } }, 'maybe'],
+  ['an address that is none', { listen: ['tcp://x'] }, 'tcp://x'],
+])('%s is refused when the node is made', async (_, init, text) => {
+  await using network = memoryNetwork()
+  await expect(network.createNode(init)).rejects.toThrow(text)
+})
+
+test.each([
+  ['nothing', [] as string[]],
+  [
+    'two peers',
+    ['/memory/a/p2p/12D3KooWEe4MUcw7wsHpGXqXDYdWhQFc3WuEjHyu66SfFdZcjgyC', '/memory/b'],
+  ],
+  ['neither a peer id nor an address', 'bob'],
+])('a target that is %s is misuse', async (_, target) => {
+  await using network = memoryNetwork()
+  const node = await network.createNode()
+  expect(() => node.client(echo, target as PeerId)).toThrow()
 })

@@ -1,0 +1,146 @@
+/** Nodes over real sockets: each transport with each security channel, and a cable that is pulled. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterAll, expect, test } from 'vitest'
+
+import { bytes, createNode, defineProtocol, serverStream, unary } from '../src/index.ts'
+import type { NodeInit } from '../src/index.ts'
+
+const protocol = defineProtocol('/example/net/1.0.0', {
+  echo: unary({ request: bytes, response: bytes }),
+  down: serverStream({ download: bytes }),
+})
+const handlers = {
+  echo: (message: Uint8Array) => message,
+  down: async function* (): AsyncGenerator<Uint8Array> {
+    for (let i = 0; i < 100; i++) yield await Promise.resolve(new Uint8Array(50_000).fill(i))
+  },
+}
+const OPEN: NodeInit = { firewall: { inbound: { fallback: 'allow' } } }
+
+const folder = mkdtempSync(join(tmpdir(), 'p2p-node-'))
+afterAll(() => {
+  rmSync(folder, { recursive: true })
+})
+
+function certificate(): { key: string; cert: string } {
+  const key = join(folder, 'key.pem')
+  const cert = join(folder, 'cert.pem')
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const out = ['-keyout', key, '-out', cert]
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  execFileSync('openssl', ['req', ...kind, ...subject, ...out], { stdio: 'ignore' })
+  return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
+}
+
+const cases = ['tcp/0', 'tcp/0/ws', 'tcp/0/tls/ws'].flatMap((listen) =>
+  (['noise', 'tls'] as const).map((security) => [listen, security] as const),
+)
+
+test.each(cases)('/%s with %s', async (listen, security) => {
+  const pem = listen.includes('tls') ? certificate() : undefined
+  await using home = await createNode({
+    ...OPEN,
+    security: [security],
+    listen: [`/ip4/127.0.0.1/${listen}`],
+    ...(pem === undefined ? {} : { webSocketCertificate: pem }),
+  })
+  home.serve(protocol, handlers)
+  await using away = await createNode({
+    security: [security],
+    ...(pem === undefined ? {} : { webSocketAuthorities: pem.cert }),
+  })
+  const remote = away.client(protocol, home.addresses)
+  const long = new Uint8Array(1_000_000).fill(7)
+  const got = await remote.echo(long)
+  expect(Buffer.compare(got, long)).toBe(0)
+  let read = 0
+  for await (const item of remote.down()) read += item.byteLength
+  expect(read).toBe(5_000_000)
+  const [connection] = away.connections()
+  expect(connection?.security).toBe(security)
+  expect(connection?.transport).toBe(
+    pem === undefined ? (listen.endsWith('ws') ? 'ws' : 'tcp') : 'wss',
+  )
+})
+
+test('IPv4 and IPv6 at once, one of them stopped', async (context) => {
+  await using home = await createNode({ ...OPEN, listen: ['/ip4/127.0.0.1/tcp/0'] })
+  home.serve(protocol, handlers)
+  try {
+    await home.listen('/ip6/::1/tcp/0')
+  } catch {
+    context.skip('this machine has no IPv6')
+  }
+  const [four = '', six = ''] = home.addresses
+  expect(six).toContain('/ip6/::1/')
+  await home.unlisten(four.slice(0, four.indexOf('/p2p/')))
+  await using away = await createNode()
+  expect(await away.client(protocol, six).echo(Uint8Array.of(1))).toEqual(Uint8Array.of(1))
+  await using late = await createNode()
+  await expect(late.connect(four)).rejects.toMatchObject({ code: 'unavailable', layer: 'dial' })
+})
+
+test('an address that is banned gets nowhere, and what is open closes', async () => {
+  await using home = await createNode({ ...OPEN, listen: ['/ip4/127.0.0.1/tcp/0'] })
+  home.serve(protocol, handlers)
+  await using away = await createNode()
+  const remote = away.client(protocol, home.addresses)
+  await remote.echo(Uint8Array.of(1))
+  home.ban('127.0.0.0/8')
+  await expect.poll(() => home.connections()).toHaveLength(0)
+  await expect.poll(() => away.connections()).toHaveLength(0)
+  await expect(away.connect(home.addresses)).rejects.toMatchObject({ name: 'P2pError' })
+  expect(home.unban('127.0.0.0/8')).toBe(true)
+  expect(await remote.echo(Uint8Array.of(2))).toEqual(Uint8Array.of(2))
+})
+
+test('a pulled cable: the request is answered over the next connection, and ran once', async () => {
+  await using home = await createNode({ ...OPEN, listen: ['/ip4/127.0.0.1/tcp/0'] })
+  let runs = 0
+  const done = Promise.withResolvers<undefined>()
+  home.serve(protocol, {
+    ...handlers,
+    echo: async (message) => {
+      runs += 1
+      await done.promise
+      return message
+    },
+  })
+  const port = Number(/tcp\/(\d+)/.exec(home.addresses[0] ?? '')?.[1])
+  const sockets: Socket[] = []
+  const proxy = createServer((near) => {
+    const far = connect(port, '127.0.0.1')
+    sockets.push(near, far)
+    for (const socket of [near, far]) socket.on('error', () => {})
+    near.pipe(far).pipe(near)
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const through = `/ip4/127.0.0.1/tcp/${(proxy.address() as AddressInfo).port}/p2p/${home.peer}`
+  await using away = await createNode()
+  const answer = away.client(protocol, through).echo(Uint8Array.of(9))
+  await expect.poll(() => runs).toBe(1)
+  for (const socket of sockets.splice(0)) socket.resetAndDestroy()
+  await expect.poll(() => sockets.length, { timeout: 10_000 }).toBeGreaterThan(0)
+  done.resolve(undefined)
+  expect(await answer).toEqual(Uint8Array.of(9))
+  expect(runs).toBe(1)
+  proxy.close()
+})
+
+test('an identity lives in a file of its own, for its owner alone', async () => {
+  const path = join(folder, 'identity')
+  let peer = ''
+  {
+    await using node = await createNode({ identity: path })
+    peer = node.peer
+  }
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  await using node = await createNode({ identity: path })
+  expect(node.peer).toBe(peer)
+})
