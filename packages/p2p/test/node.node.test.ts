@@ -1,6 +1,5 @@
 /** Nodes over real sockets: each transport with each security channel, and a cable that is pulled. */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,6 +9,8 @@ import { afterAll, expect, test } from 'vitest'
 
 import { bytes, createNode, defineProtocol, serverStream, unary } from '../src/index.ts'
 import type { NodeInit } from '../src/index.ts'
+
+import { TEST_CERTIFICATE, TEST_KEY } from './transports/certificate.ts'
 
 const protocol = defineProtocol('/example/net/1.0.0', {
   echo: unary({ request: bytes, response: bytes }),
@@ -28,22 +29,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-function certificate(): { key: string; cert: string } {
-  const key = join(folder, 'key.pem')
-  const cert = join(folder, 'cert.pem')
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
-  const out = ['-keyout', key, '-out', cert]
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  execFileSync('openssl', ['req', ...kind, ...subject, ...out], { stdio: 'ignore' })
-  return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
-}
-
 const cases = ['tcp/0', 'tcp/0/ws', 'tcp/0/tls/ws'].flatMap((listen) =>
   (['noise', 'tls'] as const).map((security) => [listen, security] as const),
 )
 
 test.each(cases)('/%s with %s', async (listen, security) => {
-  const pem = listen.includes('tls') ? certificate() : undefined
+  const pem = listen.includes('tls') ? { key: TEST_KEY, cert: TEST_CERTIFICATE } : undefined
   await using home = await createNode({
     ...OPEN,
     security: [security],
