@@ -39,9 +39,9 @@ export class Listeners {
     try {
       await this.#manager.listen([toMultiaddr(address)])
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause)
+      const message = `Cannot listen on ${address}: ${stateOf(cause)}`
       this.#events.emit({ type: 'listenError', address, message })
-      throw new P2pError('failed_precondition', `Cannot listen on ${address}: ${message}`, {
+      throw new P2pError('failed_precondition', message, {
         layer: 'dial',
         address,
         cause,
@@ -81,4 +81,11 @@ export class Listeners {
 
 function addressesOf(listener: Listener): Address[] {
   return listener.getAddrs().map((one) => parseAddress(one.toString()))
+}
+
+/** libp2p tells what its listeners threw as text, stacks and all; what ours said is the last part of their first line. */
+function stateOf(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  const own = /P2pError: Cannot listen on \S+: ([^\n]+)/.exec(text)
+  return own?.[1] ?? 'no transport can'
 }
