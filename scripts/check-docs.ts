@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
 const problems: string[] = []
 
-const GENERATED: Record<string, () => string> = { example, imports, limits }
+const GENERATED: Record<string, () => string> = { example, imports, limits, speed }
 
 for (const file of globSync('{*.md,docs/*.md,packages/*/*.md}', { cwd: ROOT }).sort()) {
   if (file.endsWith('.api.md')) continue
@@ -147,6 +147,25 @@ function placeOf(path: string): string {
 
 function id(place: string): string {
   return place.replaceAll(/[^a-z0-9]/g, '_')
+}
+
+interface Measured {
+  command: string
+  date: string
+  machine: { cpu: string; cores: number; memoryGb: number; system: string }
+  runtime: { node: string }
+}
+
+/** The chart of the last full run of the benchmark, and what it ran on. */
+function speed(): string {
+  const file = join(ROOT, 'bench/results/p2p.json')
+  const { command, date, machine, runtime } = JSON.parse(readFileSync(file, 'utf8')) as Measured
+  const { cpu, cores, memoryGb, system } = machine
+  return [
+    '![Requests between two processes, ours beside others](../../bench/results/p2p.svg)',
+    '',
+    `\`${command}\` on ${date}: ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}, Node.js ${runtime.node}.`,
+  ].join('\n')
 }
 
 /** Every limit with its default and effect, from the sentences in `limits.ts`. */

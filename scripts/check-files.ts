@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const problems: string[] = []
 
-for (const file of ['package-lock.json', 'interop/package-lock.json']) {
+for (const file of ['package-lock.json', 'interop/package-lock.json', 'bench/package-lock.json']) {
   if (/"resolved": "[a-z+]+:\/\//.test(read(file))) {
     problems.push(`${file} names a place to download from; .npmrc forbids that`)
   }

@@ -1,11 +1,12 @@
 /**
  * Installs what the lock file says, unless that is what stands in `node_modules` already. Plain JavaScript, because it
  * is the one file that runs before Node.js 24 is there: `npm start` and `npm test` call it first, on whatever Node.js
- * the machine has. `setup.js interop` does the same for the foreign peers.
+ * the machine has. `setup.js interop` does the same for that
+ * folder, `setup.js bench` for the other.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -18,9 +19,8 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
  */
 export function install(folder) {
   if (isInstalled(folder)) return undefined
-  console.error(
-    `setup: installing ${folder === ROOT ? 'dependencies' : 'foreign peers and suites'} …`,
-  )
+  const what = folder === ROOT ? 'dependencies' : `dependencies of ${basename(folder)}`
+  console.error(`setup: installing ${what} …`)
   // NODE_ENV=production would leave out Node.js 24 itself.
   const npm = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
     cwd: folder,
