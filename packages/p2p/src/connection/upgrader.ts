@@ -32,6 +32,7 @@ import { isRefusal, refusalError } from './admission.ts'
 import { pipeOf } from './message-stream.ts'
 import { Muxer, YAMUX_PROTOCOL } from './muxer.ts'
 import { handleProtocol, selectLazily, selectProtocol } from './negotiate.ts'
+import { TLS_PROTOCOL } from './tls.ts'
 import type { Admission, Refusal, Ticket } from './admission.ts'
 import type { ByteBudget } from './muxer.ts'
 import type { Pipe } from './pipe.ts'
@@ -78,9 +79,10 @@ export interface UpgraderInit {
   admission: Admission
   /**
    * Whether a channel's first message leaves together with its proposal, which saves a round trip. TLS that waits for
-   * the answer runs on the socket itself instead of on a pipe, which is quicker from then on. Default: always.
+   * the answer runs on the socket itself instead of on a pipe, which is quicker from then on. `connectMs` is how long
+   * the dial took until now. Default: always, but for TLS on TCP within `NEAR_MS`.
    */
-  sendsAhead?: (protocol: string) => boolean
+  sendsAhead?: (protocol: string, connectMs: number) => boolean
   /** Protocols that inbound streams may speak. */
   offers: (protocol: string, info: ConnectionInfo) => boolean
   /** Takes a negotiated inbound stream as a pipe; false leaves it to libp2p. */
@@ -115,6 +117,9 @@ export interface P2pUpgrader extends Upgrader {
 /** Dials raw and calls `upgrader.upgradeOutbound`. */
 export type DialAttempt = (upgrader: Upgrader, signal: AbortSignal) => Promise<Connection>
 
+/** Ours: a peer that is this near is worth one more round trip, once, for quicker TLS ever after. */
+const NEAR_MS = 3
+
 /** The `reason` of an outbound upgrade that may succeed on a new connection, step by step. */
 const REFUSED_AHEAD = 'refused_ahead'
 
@@ -139,7 +144,6 @@ class PipeUpgrader implements P2pUpgrader {
   // libp2p hands the timeline of the raw connection on as that of the upgraded one: the same object.
   readonly #known = new WeakMap<object, Known>()
   readonly #closers = new Map<Ticket, (error: Error) => void>()
-  readonly #stepByStep: Upgrader
 
   constructor({ upgrader, events }: UpgraderComponents, init: UpgraderInit) {
     const [preferred] = init.securities
@@ -150,15 +154,6 @@ class PipeUpgrader implements P2pUpgrader {
     this.#init = init
     this.#clock = init.clock ?? systemClock
     this.#preferred = preferred
-    this.#stepByStep = {
-      upgradeOutbound: (connection: MultiaddrConnection, options: Options) =>
-        this.#upgradeOutbound(connection, options, false),
-      upgradeInbound: (connection: MultiaddrConnection, options: Options) =>
-        this.upgradeInbound(connection, options),
-      createInboundAbortSignal: (signal) => this.createInboundAbortSignal(signal),
-      getStreamMuxers: () => this.getStreamMuxers(),
-      getConnectionEncrypters: () => this.getConnectionEncrypters(),
-    }
     events.addEventListener('connection:open', ({ detail }) => {
       const known = this.#known.get(detail.timeline)
       if (known !== undefined) detail.encryption = known.encryption
@@ -168,13 +163,14 @@ class PipeUpgrader implements P2pUpgrader {
   async dial(attempt: DialAttempt, signal: AbortSignal): Promise<Connection> {
     const { dialTimeoutMs } = this.#init.limits
     const time = this.#limit(dialTimeoutMs, 'Cannot dial: it took too long', signal)
+    const startedMs = this.#clock.nowMs()
     try {
       try {
-        return await attempt(this, time.signal)
+        return await attempt(this.#dialer(true, startedMs), time.signal)
       } catch (error) {
         if (!isP2pError(error) || error.reason !== REFUSED_AHEAD) throw error
         time.signal.throwIfAborted()
-        return await attempt(this.#stepByStep, time.signal)
+        return await attempt(this.#dialer(false, startedMs), time.signal)
       }
     } finally {
       time.clear()
@@ -198,7 +194,7 @@ class PipeUpgrader implements P2pUpgrader {
   }
 
   upgradeOutbound(connection: MultiaddrConnection, options: Options): Promise<Connection> {
-    return this.#upgradeOutbound(connection, options, true)
+    return this.#upgradeOutbound(connection, options, true, Infinity)
   }
 
   async upgradeInbound(connection: MultiaddrConnection, options: Options): Promise<void> {
@@ -209,6 +205,7 @@ class PipeUpgrader implements P2pUpgrader {
       direction: 'inbound',
       initiator: false,
       ahead: false,
+      connectMs: 0,
       expected: undefined,
     }
     // Before a byte is read.
@@ -231,10 +228,24 @@ class PipeUpgrader implements P2pUpgrader {
     return this.#stock.getConnectionEncrypters()
   }
 
+  /** What one attempt of a dial is handed. */
+  #dialer(ahead: boolean, startedMs: number): Upgrader {
+    return {
+      upgradeOutbound: (connection: MultiaddrConnection, options: Options) =>
+        this.#upgradeOutbound(connection, options, ahead, this.#clock.nowMs() - startedMs),
+      upgradeInbound: (connection: MultiaddrConnection, options: Options) =>
+        this.upgradeInbound(connection, options),
+      createInboundAbortSignal: (signal) => this.createInboundAbortSignal(signal),
+      getStreamMuxers: () => this.getStreamMuxers(),
+      getConnectionEncrypters: () => this.getConnectionEncrypters(),
+    }
+  }
+
   async #upgradeOutbound(
     connection: MultiaddrConnection,
     options: Options,
     ahead: boolean,
+    connectMs: number,
   ): Promise<Connection> {
     // A transport with encryption and streams of its own needs nothing of what is done here.
     if (isSecured(options)) return this.#stock.upgradeOutbound(connection, options)
@@ -245,6 +256,7 @@ class PipeUpgrader implements P2pUpgrader {
       direction: 'outbound',
       initiator: options.initiator !== false,
       ahead,
+      connectMs,
       expected,
     }
     const admitted = this.#init.admission.outbound(hostOf(connection.remoteAddr), expected)
@@ -304,9 +316,9 @@ class PipeUpgrader implements P2pUpgrader {
   }
 
   async #secure(raw: Raw, pipe: Pipe, signal: AbortSignal): Promise<Chosen> {
-    const { securities, limits, sendsAhead } = this.#init
-    const ahead = raw.ahead && (sendsAhead?.(this.#preferred.protocol) ?? true)
-    if (raw.initiator && ahead) return this.#secureAhead(raw, pipe, signal)
+    const { securities, limits } = this.#init
+    if (raw.initiator && raw.ahead && this.#sendsAhead(raw))
+      return this.#secureAhead(raw, pipe, signal)
     let spent = 0
     const negotiate = {
       limits,
@@ -325,6 +337,14 @@ class PipeUpgrader implements P2pUpgrader {
       ? await security.secureOutbound(pipe, options)
       : await security.secureInbound(pipe, options)
     return { protocol, secured }
+  }
+
+  #sendsAhead({ connection, connectMs }: Raw): boolean {
+    const { protocol } = this.#preferred
+    const { sendsAhead } = this.#init
+    if (sendsAhead !== undefined) return sendsAhead(protocol, connectMs)
+    if (protocol !== TLS_PROTOCOL || connectMs > NEAR_MS) return true
+    return transportOf(namesOf(connection.remoteAddr)) !== 'tcp'
   }
 
   /** The first handshake message leaves together with the proposal, and nobody waits for the answer to that. */
@@ -395,7 +415,7 @@ class PipeUpgrader implements P2pUpgrader {
 
   #describe(raw: Raw, peer: PeerId, protocol: string): ConnectionInfo {
     const { remoteAddr } = raw.connection
-    const names = remoteAddr.getComponents().map(({ name }) => name)
+    const names = namesOf(remoteAddr)
     return Object.freeze({
       peer,
       direction: raw.direction,
@@ -463,8 +483,10 @@ interface Raw {
   direction: 'inbound' | 'outbound'
   /** Whether we speak first: the dialer, but for a dial that asks otherwise. */
   initiator: boolean
-  /** Whether proposals go ahead of their answers. */
+  /** Whether proposals may go ahead of their answers. */
   ahead: boolean
+  /** How long the dial took until the raw connection stood. */
+  connectMs: number
   expected: PeerId | undefined
 }
 
@@ -503,6 +525,11 @@ function hostOf(address: Multiaddr): string | undefined {
 }
 
 /** `tcp`, `ws`, `wss`, `memory`, `relay` or another, by the names in an address. */
+function namesOf(address: Multiaddr): string[] {
+  return address.getComponents().map(({ name }) => name)
+}
+
+/** The transport by the names in an address: `tcp`, `ws`, `wss`, `memory`, `relay`, or that of a custom one. */
 export function transportOf(names: readonly string[]): string {
   if (names.includes('p2p-circuit')) return 'relay'
   if (names.includes('wss') || (names.includes('ws') && names.includes('tls'))) return 'wss'
