@@ -17,6 +17,10 @@ const SUITES = fileURLToPath(new URL('suites/', import.meta.url))
 const SUITE_TIMEOUT_MS = 180_000
 /** Longest one test may take unless its suite says otherwise. */
 const TEST_TIMEOUT_MS = 60_000
+/** Suites at the same time: they wait more than they work. */
+const LANES = 2
+/** What takes longest begins first. */
+const SLOW: readonly string[] = ['transports', 'libp2p-interop']
 
 /** What one suite file came to. */
 interface Result {
@@ -43,16 +47,15 @@ else await runAll()
 async function runAll(): Promise<void> {
   const suites = positionals.length > 0 ? positionals : listSuites()
   const results: Result[] = []
-  for (const suite of suites) {
-    const result = await spawnSuite(suite)
-    results.push(result)
-    const { passed, failed, skipped, ms } = result
-    const counts = `${passed} passing, ${failed.length} failing, ${skipped.length} pending`
-    console.log(`  ${failed.length > 0 ? '✗' : '✓'} interop/${suite}: ${counts} (${seconds(ms)})`)
-    for (const failure of failed) {
-      console.log(`      ✗ ${failure.title}\n${indent(failure.message)}`)
+  const lane = async (): Promise<void> => {
+    for (let suite = suites.shift(); suite !== undefined; suite = suites.shift()) {
+      const result = await spawnSuite(suite)
+      results.push(result)
+      tell(result)
     }
   }
+  // What is told in full is told one suite at a time.
+  await Promise.all(Array.from({ length: flags.verbose ? 1 : LANES }, lane))
   const passed = results.reduce((sum, result) => sum + result.passed, 0)
   const failed = results.reduce((sum, result) => sum + result.failed.length, 0)
   const skipped = results.flatMap((result) => result.skipped.map((s) => `${result.suite}: ${s}`))
@@ -62,10 +65,22 @@ async function runAll(): Promise<void> {
   process.exitCode = failed > 0 ? 1 : 0
 }
 
+function tell({ suite, passed, failed, skipped, ms }: Result): void {
+  const counts = `${passed} passing, ${failed.length} failing, ${skipped.length} pending`
+  console.log(`  ${failed.length > 0 ? '✗' : '✓'} interop/${suite}: ${counts} (${seconds(ms)})`)
+  for (const failure of failed) {
+    console.log(`      ✗ ${failure.title}\n${indent(failure.message)}`)
+  }
+}
+
 function listSuites(): string[] {
   if (!existsSync(SUITES)) return []
   const files = readdirSync(SUITES).filter((name) => name.endsWith('.ts') && !name.startsWith('_'))
-  return files.map((name) => basename(name, '.ts')).sort()
+  const suites = files.map((name) => basename(name, '.ts')).sort()
+  return [
+    ...SLOW.filter((name) => suites.includes(name)),
+    ...suites.filter((name) => !SLOW.includes(name)),
+  ]
 }
 
 async function spawnSuite(suite: string): Promise<Result> {
