@@ -11,6 +11,7 @@ const DISCOVERY = '/nimiq/discovery/0.0.1'
 const GOSSIP = ['/meshsub/1.0.0', '/meshsub/1.1.0', '/meshsub/1.2.0']
 /** It waits 3 s for a word in its own discovery protocol, of which we have none, and then goes. */
 const LEAST_STAY_MS = 2500
+const TEST_TIMEOUT_MS = 30_000
 
 it('Nimiq dials us over WebSocket, pings, is pinged and stays', async () => {
   const ours = streams()
@@ -47,7 +48,7 @@ it('Nimiq dials us over WebSocket, pings, is pinged and stays', async () => {
   expect(reason).to.equal('remote_closed')
   expect(atMs - about.atMs).to.be.at.least(LEAST_STAY_MS)
   await client.disconnectNetwork()
-})
+}).timeout(TEST_TIMEOUT_MS)
 
 function configuration(address: string): ReturnType<ClientConfiguration['build']> {
   const init = new ClientConfiguration()

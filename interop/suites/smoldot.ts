@@ -16,6 +16,7 @@ const TRANSPORTS = {
 }
 /** How long it has to stay after everything was asked and answered. */
 const STAY_MS = 1500
+const TEST_TIMEOUT_MS = 30_000
 
 for (const [transport, listen] of Object.entries(TRANSPORTS)) {
   it(`smoldot dials us over ${transport}, pings and identifies, is pinged and identified, and stays`, async () => {
@@ -45,7 +46,7 @@ for (const [transport, listen] of Object.entries(TRANSPORTS)) {
       await smoldot.client.terminate()
     }
     expect((await disconnected).reason).to.equal('remote_closed')
-  })
+  }).timeout(TEST_TIMEOUT_MS)
 }
 
 interface Smoldot {
