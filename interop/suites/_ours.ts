@@ -2,6 +2,7 @@
  * Our side. A node as `createNode` makes it, for suites that need its libp2p node itself; and a way to streams of
  * libp2p on a node of `createNode`.
  */
+import { transportSymbol } from '@libp2p/interface'
 import type { Connection, StreamHandler } from '@libp2p/interface'
 
 import { systemClock } from '../../packages/p2p/src/clock.ts'
@@ -9,6 +10,7 @@ import { compose } from '../../packages/p2p/src/compose.ts'
 import type { Composed, ServiceFactory, TransportFactory } from '../../packages/p2p/src/compose.ts'
 import { Admission } from '../../packages/p2p/src/connection/admission.ts'
 import type { EventOf, EventType } from '../../packages/p2p/src/events.ts'
+import { customTransport } from '../../packages/p2p/src/libp2p.ts'
 import { resolveLimits } from '../../packages/p2p/src/limits.ts'
 import type { CustomTransport, Node } from '../../packages/p2p/src/node.ts'
 import { openIdentity } from '../../packages/p2p/src/open-identity.ts'
@@ -76,19 +78,17 @@ export function streams(): Streams {
     throw new TypeError('this transport goes nowhere')
   }
   return {
-    transport: {
-      '~transport': (components: Parts) => {
-        parts = components
-        return {
-          [Symbol.toStringTag]: 'nowhere',
-          [Symbol.for('@libp2p/transport')]: true,
-          dial: nowhere,
-          createListener: nowhere,
-          listenFilter: () => [],
-          dialFilter: () => [],
-        }
-      },
-    },
+    transport: customTransport((components: Parts) => {
+      parts = components
+      return {
+        [Symbol.toStringTag]: 'nowhere',
+        [transportSymbol]: true,
+        dial: nowhere,
+        createListener: nowhere,
+        listenFilter: () => [],
+        dialFilter: () => [],
+      }
+    }),
     handle: (protocol, handler) => shown().registrar.handle(protocol, handler),
     connectionTo: (peer) => {
       const all = shown().connectionManager.getConnections()
