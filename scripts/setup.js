@@ -1,8 +1,7 @@
 /**
  * Installs what the lock file says, unless that is what stands in `node_modules` already. Plain JavaScript, because it
  * is the one file that runs before Node.js 24 is there: `npm start` and `npm test` call it first, on whatever Node.js
- * the machine has. `setup.js interop` does the same for that
- * folder, `setup.js bench` for the other.
+ * the machine has. `setup.js interop` and `setup.js bench` do the same for those folders.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
