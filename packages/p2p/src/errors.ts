@@ -23,9 +23,6 @@ export const LAYERS: readonly Layer[] = [
   'limit',
 ]
 
-/** Longest `reason`, in ASCII characters. */
-export const MAX_REASON_LENGTH = 32
-
 /** What stands beside the code of a `P2pError`. Everything but `layer` has a default. */
 export interface P2pErrorInit {
   /** Where it failed. */

@@ -214,6 +214,7 @@ class MountedRequests implements RequestsService, Startable {
     events.removeEventListener('connection:open', this.#onOpen)
     this.#requests.stopAsking()
     this.#firewall.close()
+    await this.#requests.stopAnswering()
   }
 
   afterStop(): void {

@@ -467,6 +467,7 @@ class P2pNode implements Node {
     this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
     this.#requests.stopAsking()
     this.#firewall.close()
+    await this.#requests.stopAnswering()
     this.#mark(this.#connections.list(), 'closed')
     await this.#composed?.libp2p.stop()
     this.#requests.close()

@@ -85,6 +85,7 @@ export class Requests {
   readonly #instance: Uint8Array
   readonly #server: Server
   readonly #calls = new Map<PeerId, Calls>()
+  readonly #answering = new Set<AnsweringChannel>()
   readonly #framings = new Map<string, ServedFraming>()
   readonly #framedInbound: PerPeer
   readonly #framedOutbound: PerPeer
@@ -230,6 +231,15 @@ export class Requests {
     this.#calls.clear()
   }
 
+  /** Lets the answers that are there leave, and takes no more requests. */
+  async stopAnswering(): Promise<void> {
+    // What a handler answers in this turn still counts as there.
+    await new Promise<void>((resolve) => {
+      transportRuntime.afterTurn(resolve)
+    })
+    for (const channel of [...this.#answering]) channel.close()
+  }
+
   /** Stops what is left once all connections are closed. */
   close(): void {
     this.#framings.clear()
@@ -249,10 +259,12 @@ export class Requests {
       host,
       hold: this.#init.events,
       onClose: () => {
+        this.#answering.delete(channel)
         this.#left(link, channel)
         lease.close()
       },
     })
+    this.#answering.add(channel)
     link.channels.add(channel)
   }
 

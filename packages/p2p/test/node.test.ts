@@ -364,6 +364,20 @@ test('a stopped node says so, and stopping again does nothing', async () => {
   await expect(away.connect(home.addresses)).rejects.toThrow('it has stopped')
 })
 
+test('a node that stops right after its handler answered lets the answer leave', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, {
+    ...handlers,
+    greet: ({ name }) => {
+      void home.stop()
+      return `Bye, ${name}`
+    },
+  })
+  const away = await network.createNode()
+  expect(await away.client(echo, home.addresses).greet({ name: 'Ada' })).toBe('Bye, Ada')
+})
+
 test('stopping fails what is in flight, on both sides', async () => {
   await using network = memoryNetwork()
   const hang = defineProtocol('/hang/1', { wait: unary({}) })
@@ -382,8 +396,9 @@ test('stopping fails what is in flight, on both sides', async () => {
   const away = await network.createNode()
   const answer = away.client(hang, home.addresses).wait()
   await expect.poll(() => events.some(({ type }) => type === 'request')).toBe(true)
+  const failing = expect(answer).rejects.toMatchObject({ code: 'unavailable', ran: 'maybe' })
   await away.stop()
-  await expect(answer).rejects.toMatchObject({ code: 'unavailable', ran: 'maybe' })
+  await failing
   expect(await aborted.promise).toMatchObject({ name: 'AbortError' })
 })
 

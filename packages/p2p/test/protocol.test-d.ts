@@ -2,7 +2,14 @@
 import { expectTypeOf } from 'vitest'
 import { z } from 'zod'
 
-import { bidiStream, bytes, clientStream, defineProtocol, serverStream, unary } from '../src/index.ts'
+import {
+  bidiStream,
+  bytes,
+  clientStream,
+  defineProtocol,
+  serverStream,
+  unary,
+} from '../src/index.ts'
 import type { Node } from '../src/index.ts'
 
 declare const node: Node

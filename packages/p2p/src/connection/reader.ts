@@ -26,7 +26,9 @@ export class PipeReader {
   #heldBytes = 0
   #takenBytes = 0
   #over: Error | undefined
-  #waiting: { length: number; resolve: (chunk: Uint8Array) => void; reject: (error: Error) => void } | undefined
+  #waiting:
+    | { length: number; resolve: (chunk: Uint8Array) => void; reject: (error: Error) => void }
+    | undefined
 
   constructor(pipe: Pipe, init: PipeReaderInit) {
     this.#pipe = pipe
@@ -65,7 +67,9 @@ export class PipeReader {
     this.#takenBytes += length
     if (this.#takenBytes > this.#maxBytes) {
       return Promise.reject(
-        new P2pError('resource_exhausted', 'Cannot finish the handshake: too many bytes', { layer: 'limit' }),
+        new P2pError('resource_exhausted', 'Cannot finish the handshake: too many bytes', {
+          layer: 'limit',
+        }),
       )
     }
     return new Promise((resolve, reject) => {

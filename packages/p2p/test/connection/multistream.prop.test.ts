@@ -155,8 +155,8 @@ test.prop([conversation, cuts], { numRuns: 1000 })(
 )
 
 test.prop([
-  fc.uniqueArray(fc.constantFrom('/a', '/b', '/c', '/d'), { minLength: 1 }),
-  fc.uniqueArray(fc.constantFrom('/a', '/b', '/c', '/d')),
+  fc.uniqueArray(fc.constantFrom<string[]>('/a', '/b', '/c', '/d'), { minLength: 1 }),
+  fc.uniqueArray(fc.constantFrom<string[]>('/a', '/b', '/c', '/d')),
 ])('two machines agree on the first proposal that is offered, or on none', (proposals, offered) => {
   const dialer = new Proposing(proposals, limits)
   const listener = new Listening((protocol) => offered.includes(protocol), limits)

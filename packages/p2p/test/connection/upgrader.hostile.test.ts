@@ -38,7 +38,7 @@ function alone(given: Partial<P2pLimits> = {}): {
   const limits = resolveLimits(given)
   const clock = manualClock()
   const admission = new Admission({ limits })
-  const through = vi.fn((connection: unknown) => Promise.resolve(connection as Connection))
+  const through = vi.fn((connection: unknown) => Promise.resolve(connection as never))
   const refused: RefusedConnection[] = []
   const stock = {
     upgradeInbound: through,

@@ -21,8 +21,14 @@ test.prop([fc.dictionary(name, records), fc.array(fc.string())])(
   async (zone, hosts) => {
     let questions = 0
     const resolver = {
-      resolve4: () => ++questions && Promise.resolve(hosts),
-      resolve6: () => ++questions && Promise.resolve(hosts),
+      resolve4: () => {
+        questions++
+        return Promise.resolve(hosts)
+      },
+      resolve6: () => {
+        questions++
+        return Promise.resolve(hosts)
+      },
       resolveTxt: (asked: string) => {
         questions++
         const answer = zone[asked.replace('_dnsaddr.', '')] ?? []

@@ -52,11 +52,11 @@ export class PipeUpgrader implements Upgrader {
   }
 
   getStreamMuxers(): Map<string, never> {
-    return new Map()
+    return new Map<string, never>()
   }
 
   getConnectionEncrypters(): Map<string, never> {
-    return new Map()
+    return new Map<string, never>()
   }
 }
 
