@@ -36,7 +36,7 @@ export function requestResponse(
     throw new SyntaxError(`Cannot frame requests: "${protocol.slice(0, 64)}" is no protocol id`)
   }
   if (!Object.hasOwn(FORMATS, format)) {
-    throw new TypeError(`Cannot frame requests: unknown format ${String(format).slice(0, 64)}`)
+    throw new TypeError(`Cannot frame requests: unknown format ${(format as string).slice(0, 64)}`)
   }
   const { method, ...rest } = options
   for (const key of Object.keys(rest)) {
