@@ -26,16 +26,28 @@ interface Extent {
   forMs: number
   /** The same before the first round. What runs for the first time is slow. */
   warmMs: number
+  /** Connections made before memory is looked at, for what the first ones leave behind for good. */
+  firstConnections: number
   connections: number
 }
 
-const FULL: Extent = { rounds: 5, forMs: 600, warmMs: 600, connections: 1000 }
-const QUICK: Extent = { rounds: 2, forMs: 150, warmMs: 150, connections: 100 }
+const FULL: Extent = {
+  rounds: 5,
+  forMs: 600,
+  warmMs: 600,
+  firstConnections: 400,
+  connections: 1000,
+}
+const QUICK: Extent = {
+  rounds: 2,
+  forMs: 150,
+  warmMs: 150,
+  firstConnections: 100,
+  connections: 100,
+}
 
 /** Each way: long beside what a handshake costs a processor, short beside the patience of a handshake. */
 const DELAY_MS = 20
-/** Connections made before memory is looked at, for what the first ones leave behind for good. */
-const FIRST_CONNECTIONS = 20
 const MEMORY = 'memory'
 /** Deterministic, and slow by intent: once is enough. */
 const ONCE = new Set(['roundTrips'])
@@ -226,7 +238,7 @@ async function cpuOf({ client, server }: Pair): Promise<number> {
 /** In new processes, so that nothing lies around from before. */
 async function measureMemory(
   names: readonly string[],
-  { connections }: Extent,
+  { firstConnections, connections }: Extent,
   rounds: Rounds,
 ): Promise<void> {
   for (const name of names) {
@@ -235,9 +247,9 @@ async function measureMemory(
     try {
       const pair = await startPair(name)
       try {
-        await pair.client({ do: 'hold', connections: FIRST_CONNECTIONS })
+        await pair.client({ do: 'hold', connections: firstConnections })
         const before = await pair.server({ do: 'memory' })
-        await pair.client({ do: 'hold', connections: FIRST_CONNECTIONS + connections })
+        await pair.client({ do: 'hold', connections: firstConnections + connections })
         const after = await pair.server({ do: 'memory' })
         const each = (what: string): number =>
           ((after[what] ?? Number.NaN) - (before[what] ?? Number.NaN)) / connections / 1000
