@@ -76,6 +76,7 @@ export async function run(options: BenchOptions): Promise<void> {
   const results = rounds.results(names)
   console.log(`\n${table(results)}\n`)
   for (const failure of rounds.failures) console.log(`failed: ${failure}`)
+  if (rounds.failures.length > 0) process.exitCode = 1
   const partial =
     options.quick ||
     options.only !== undefined ||

@@ -34,9 +34,7 @@ try {
       only: values.only?.split(','),
       measures: values.measure?.split(','),
       profile: values.profile,
-      command: ['npm run bench', ...process.argv.slice(2)]
-        .join(' -- ')
-        .replace(/( -- .*?) -- /g, '$1 '),
+      command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
     })
   }
 } catch (error) {
