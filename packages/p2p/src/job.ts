@@ -241,6 +241,8 @@ export class Job {
   async #stream(result: unknown, carrier: Carrier): Promise<void> {
     const outflow = this.#arrival.download()
     await sendItems(result as AsyncIterable<unknown>, carrier, outflow, this.#seams.limits)
+    // Items that wait for credit are held for the peer: it keeps its place until they are gone.
+    await outflow.done()
     if (this.#answered) return
     this.#answered = true
     this.#sentBytes += outflow.bytes

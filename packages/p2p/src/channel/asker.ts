@@ -158,16 +158,16 @@ export class Asker {
    *
    * @throws `P2pError` for a violation
    */
-  frame(kind: number, flags: number, number: number, body: Uint8Array): void {
+  frame(kind: number, flags: number, number: number, body: Uint8Array, owned: boolean): void {
     const asked = this.#open.get(number)
     if (asked === undefined)
       throw violation(`kind ${kind} about request ${number}, which is not open`)
     switch (kind) {
       case KIND_RESPONSE:
-        this.#response(asked, flags, body)
+        this.#response(asked, flags, body, owned)
         break
       case KIND_ITEM:
-        this.#item(asked, flags, body)
+        this.#item(asked, flags, body, owned)
         break
       case KIND_CREDIT:
         // Credit for an upload that is over crossed with its end.
@@ -205,14 +205,14 @@ export class Asker {
     for (const asked of open) this.#settle(asked, { type: 'lost', left: asked.left })
   }
 
-  #response(asked: Asked, flags: number, body: Uint8Array): void {
+  #response(asked: Asked, flags: number, body: Uint8Array, owned: boolean): void {
     if (asked.inflow !== undefined) throw violation('an answer where items were due')
     const last = (flags & 1) === 0
     if (asked.over) {
       if (last) this.#last(asked)
       return
     }
-    const message = this.#collect(asked, flags, body)
+    const message = this.#collect(asked, flags, body, owned)
     if (last) this.#last(asked)
     if (message === undefined) return
     if (typeof message === 'string') {
@@ -224,18 +224,23 @@ export class Asker {
     this.#settle(asked, { type: 'response', message })
   }
 
-  #collect(asked: Asked, flags: number, body: Uint8Array): Uint8Array | Refusal | undefined {
+  #collect(
+    asked: Asked,
+    flags: number,
+    body: Uint8Array,
+    owned: boolean,
+  ): Uint8Array | Refusal | undefined {
     const { held, limits } = this.#init
     if (flags === 0 && asked.answer === undefined) {
-      return takeWhole(held, limits.maxMessageBytes, body)
+      return takeWhole(held, limits.maxMessageBytes, body, owned)
     }
     asked.answer ??= new Assembly(held, limits.maxMessageBytes)
-    return asked.answer.push(flags, body)
+    return asked.answer.push(flags, body, owned)
   }
 
-  #item(asked: Asked, flags: number, body: Uint8Array): void {
+  #item(asked: Asked, flags: number, body: Uint8Array, owned: boolean): void {
     if (asked.inflow === undefined) throw violation('an item where an answer was due')
-    const refusal = asked.inflow.frame(flags, body)
+    const refusal = asked.inflow.frame(flags, body, owned)
     if (refusal !== undefined) this.#refuse(asked, refusal, false)
   }
 

@@ -107,8 +107,8 @@ class Line {
     this.#parser = new FrameParser(
       ours.side === 'asker' ? 'responder' : 'asker',
       init.limits.maxFrameBytes,
-      (kind, flags, number, body) => {
-        this.#frame(kind, flags, number, body)
+      (kind, flags, number, body, owned) => {
+        this.#frame(kind, flags, number, body, owned)
       },
     )
     this.#hello.promise.catch(() => {})
@@ -196,12 +196,12 @@ class Line {
     }
   }
 
-  #frame(kind: number, flags: number, number: number, body: Uint8Array): void {
+  #frame(kind: number, flags: number, number: number, body: Uint8Array, owned: boolean): void {
     if (kind === KIND_HELLO) {
       this.knownInstance = body.slice()
       this.#hello.resolve(this.knownInstance)
     } else if (kind === KIND_PING) this.#pinged(flags, body)
-    else this.#onFrame(kind, flags, number, body)
+    else this.#onFrame(kind, flags, number, body, owned)
   }
 
   #pinged(flags: number, body: Uint8Array): void {
@@ -263,8 +263,8 @@ export class AskingChannel {
     this.#clock = init.clock
     const line = new Line(pipe, init, {
       side: 'asker',
-      onFrame: (kind, flags, number, body) => {
-        this.asker.frame(kind, flags, number, body)
+      onFrame: (kind, flags, number, body, owned) => {
+        this.asker.frame(kind, flags, number, body, owned)
       },
       onRead: () => {
         if (this.asker.owesAck) this.#ackLater()
@@ -338,8 +338,8 @@ export class AnsweringChannel {
   constructor(pipe: Pipe, init: ChannelInit & { host: ResponderHost; hold?: Hold }) {
     const line = new Line(pipe, init, {
       side: 'responder',
-      onFrame: (kind, flags, number, body) => {
-        this.responder.frame(kind, flags, number, body)
+      onFrame: (kind, flags, number, body, owned) => {
+        this.responder.frame(kind, flags, number, body, owned)
       },
       onRead: () => {},
       hold: init.hold,

@@ -20,9 +20,15 @@ import type { OutgoingFrame, Source } from './turn.ts'
 export type Refusal = 'too_long' | 'too_much'
 
 /** A message that came in one frame, in memory of its own; its bytes are reserved. */
-export function takeWhole(held: Held, maxBytes: number, body: Uint8Array): Uint8Array | Refusal {
+export function takeWhole(
+  held: Held,
+  maxBytes: number,
+  body: Uint8Array,
+  owned: boolean,
+): Uint8Array | Refusal {
   if (body.byteLength > maxBytes) return 'too_long'
-  return held.reserve(body.byteLength) ? body.slice() : 'too_much'
+  if (!held.reserve(body.byteLength)) return 'too_much'
+  return owned ? body : body.slice()
 }
 
 /** Joins the frames of one message. Its bytes are reserved as they come, and stay so until `release`. */
@@ -39,14 +45,15 @@ export class Assembly {
   }
 
   /** The whole message, in memory of its own, when this frame was its last; else nothing, or why not. */
-  push(flags: number, body: Uint8Array): Uint8Array | Refusal | undefined {
+  push(flags: number, body: Uint8Array, owned: boolean): Uint8Array | Refusal | undefined {
     if (((flags & FLAG_CONT) !== 0) !== this.#started) throw violation('a part out of place')
     if (this.bytes + body.byteLength > this.#maxBytes) return 'too_long'
     if (!this.#held.reserve(body.byteLength)) return 'too_much'
     this.bytes += body.byteLength
     this.#started = (flags & FLAG_MORE) !== 0
-    if (this.#parts.length === 0 && !this.#started) return body.slice()
-    this.#parts.push(body.slice())
+    const part = owned ? body : body.slice()
+    if (this.#parts.length === 0 && !this.#started) return part
+    this.#parts.push(part)
     if (this.#started) return undefined
     const message = concat(this.#parts)
     this.#parts = []
@@ -111,7 +118,7 @@ export class Inflow {
    *
    * @throws `P2pError` for a frame that is not covered by credit
    */
-  frame(flags: number, body: Uint8Array): Refusal | undefined {
+  frame(flags: number, body: Uint8Array, owned: boolean): Refusal | undefined {
     const cost = HEADER_BYTES + body.byteLength
     this.#credit -= cost
     if (this.#credit < 0) throw violation('an item without credit')
@@ -119,7 +126,7 @@ export class Inflow {
     this.bytes += body.byteLength
     // Nobody reads any more, but what was under way still comes.
     if (this.#over !== undefined) return undefined
-    const message = this.#assembly.push(flags, body)
+    const message = this.#assembly.push(flags, body, owned)
     if (typeof message === 'string') return message
     if (message === undefined) this.#owe(cost)
     else {
@@ -229,6 +236,7 @@ export class Outflow implements Source {
   #last: { kind: number; body: Uint8Array } | undefined
   #stopped = false
   #room: PromiseWithResolvers<undefined> | undefined
+  #done: PromiseWithResolvers<undefined> | undefined
   #firstGrant: (() => void) | undefined
   /** Whether an item was pushed. */
   touched = false
@@ -285,6 +293,13 @@ export class Outflow implements Source {
     return this.#room.promise
   }
 
+  /** Resolves when the end or error is written, or nobody wants it any more. */
+  done(): Promise<undefined> {
+    if (this.#stopped) return Promise.resolve(undefined)
+    this.#done ??= Promise.withResolvers()
+    return this.#done.promise
+  }
+
   /** After the queued items: no more. */
   end(): void {
     this.#finish(KIND_END, new Uint8Array(0))
@@ -305,6 +320,7 @@ export class Outflow implements Source {
     this.#items = []
     this.#itemsBytes = 0
     this.#makeRoom()
+    this.#done?.resolve(undefined)
   }
 
   next(maxBytes: number): OutgoingFrame | undefined {

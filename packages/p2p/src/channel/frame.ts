@@ -37,8 +37,8 @@ const FIXED_PRELUDE_BYTES = 30
 /** Longest prelude of a request: the fixed part and two names. */
 export const MAX_PRELUDE_BYTES: number = FIXED_PRELUDE_BYTES + 2 * 256
 
-// Ours: what an idle parser may keep allocated.
-const IDLE_BUFFER_BYTES = 1024
+// Ours: what a parser may keep allocated while it holds nothing.
+const SMALL_BUFFER_BYTES = 1024
 
 /** Which side of the channel wrote a frame. */
 export type Side = 'asker' | 'responder'
@@ -262,8 +262,17 @@ const KINDS: readonly (KindRule | undefined)[] = [
   { sender: 'both', aboutRequest: false, length: PING_BYTES, flags: FLAG_REPLY },
 ]
 
-/** Gets one whole frame. The body is a view that is valid during the call only. */
-export type OnFrame = (kind: number, flags: number, number: number, body: Uint8Array) => void
+/**
+ * Gets one whole frame. The body is a view that is valid during the call only, unless it is `owned`: then it has
+ * memory of its own that nobody else uses.
+ */
+export type OnFrame = (
+  kind: number,
+  flags: number,
+  number: number,
+  body: Uint8Array,
+  owned: boolean,
+) => void
 
 /**
  * Cuts a byte stream into frames and checks their headers. Holds less than one frame; an announced length
@@ -303,35 +312,37 @@ export class FrameParser {
     for (;;) {
       const left = chunk.byteLength - at
       const length = left < HEADER_BYTES ? 0 : this.#check(chunk, at)
-      if (left < HEADER_BYTES + length) break
-      at = this.#emit(chunk, at, length)
+      if (left < HEADER_BYTES + length) {
+        if (left > 0) this.#hold(chunk.subarray(at), HEADER_BYTES + length)
+        return
+      }
+      at = this.#emit(chunk, at, length, false)
     }
-    if (at < chunk.byteLength) this.#hold(chunk.subarray(at))
   }
 
   /** Completes the held frame as far as the chunk reaches; returns where it stopped reading. */
   #fill(chunk: Uint8Array, at: number): number {
-    const goal =
-      this.#heldBytes < HEADER_BYTES ? HEADER_BYTES : HEADER_BYTES + readUint32(this.#held, 6)
+    const known = this.#heldBytes >= HEADER_BYTES
+    const goal = known ? HEADER_BYTES + readUint32(this.#held, 6) : HEADER_BYTES
     const end = Math.min(chunk.byteLength, at + goal - this.#heldBytes)
-    this.#hold(chunk.subarray(at, end))
-    if (this.#heldBytes === HEADER_BYTES && goal === HEADER_BYTES) {
-      if (this.#check(this.#held, 0) > 0) return end
-    }
-    if (this.#heldBytes >= HEADER_BYTES + readUint32(this.#held, 6)) {
-      const length = this.#heldBytes - HEADER_BYTES
-      this.#heldBytes = 0
-      this.#emit(this.#held, 0, length)
-      if (this.#held.byteLength > IDLE_BUFFER_BYTES) this.#held = new Uint8Array(HEADER_BYTES)
-    }
+    this.#hold(chunk.subarray(at, end), goal)
+    if (this.#heldBytes < goal) return end
+    // The header alone is no frame yet, unless it has no body.
+    if (!known && this.#check(this.#held, 0) > 0) return end
+    const held = this.#held
+    const length = this.#heldBytes - HEADER_BYTES
+    this.#heldBytes = 0
+    const owned = length > SMALL_BUFFER_BYTES
+    if (owned) this.#held = new Uint8Array(HEADER_BYTES)
+    this.#emit(held, 0, length, owned)
     return end
   }
 
-  /** Grows with what came, never with what was announced. */
-  #hold(part: Uint8Array): void {
+  /** Grows with what came: at most four times that, however much was announced. */
+  #hold(part: Uint8Array, goal: number): void {
     const bytes = this.#heldBytes + part.byteLength
     if (bytes > this.#held.byteLength) {
-      const grown = new Uint8Array(Math.max(bytes, 2 * this.#held.byteLength))
+      const grown = new Uint8Array(Math.max(bytes, Math.min(goal, 4 * bytes)))
       grown.set(this.#held.subarray(0, this.#heldBytes))
       this.#held = grown
     }
@@ -339,7 +350,7 @@ export class FrameParser {
     this.#heldBytes = bytes
   }
 
-  #emit(bytes: Uint8Array, at: number, length: number): number {
+  #emit(bytes: Uint8Array, at: number, length: number, owned: boolean): number {
     const end = at + HEADER_BYTES + length
     this.#greeted = true
     this.#onFrame(
@@ -347,6 +358,7 @@ export class FrameParser {
       bytes[at + 1] ?? 0,
       readUint32(bytes, at + 2),
       bytes.subarray(at + HEADER_BYTES, end),
+      owned,
     )
     return end
   }

@@ -186,22 +186,22 @@ export class Responder {
    *
    * @throws `P2pError` for a violation
    */
-  frame(kind: number, flags: number, number: number, body: Uint8Array): void {
+  frame(kind: number, flags: number, number: number, body: Uint8Array, owned: boolean): void {
     if (kind === KIND_ACK) {
       this.#ack(readUint32(body, 0))
       return
     }
     const incoming = this.#open.get(number)
     if (kind === KIND_REQUEST) {
-      if ((flags & FLAG_CONT) === 0) this.#begin(incoming, flags, number, body)
-      else if (incoming !== undefined) this.#collect(incoming, flags, body)
+      if ((flags & FLAG_CONT) === 0) this.#begin(incoming, flags, number, body, owned)
+      else if (incoming !== undefined) this.#collect(incoming, flags, body, owned)
       return
     }
     // It crossed with the last frame.
     if (incoming === undefined) return
     switch (kind) {
       case KIND_ITEM: {
-        const refusal = this.#uploadOf(incoming).frame(flags, body)
+        const refusal = this.#uploadOf(incoming).frame(flags, body, owned)
         if (refusal !== undefined) this.#refuse(incoming, refusal)
         break
       }
@@ -300,7 +300,13 @@ export class Responder {
     )
   }
 
-  #begin(earlier: Incoming | undefined, flags: number, number: number, body: Uint8Array): void {
+  #begin(
+    earlier: Incoming | undefined,
+    flags: number,
+    number: number,
+    body: Uint8Array,
+    owned: boolean,
+  ): void {
     if (earlier !== undefined) throw violation(`a request under number ${number}, which is open`)
     const { host } = this.#init
     const { prelude, messageAt } = decodePrelude(body)
@@ -315,12 +321,12 @@ export class Responder {
       incoming.fail(refused)
       return
     }
-    this.#collect(incoming, flags, body.subarray(messageAt))
+    this.#collect(incoming, flags, body.subarray(messageAt), owned)
   }
 
-  #collect(incoming: Incoming, flags: number, body: Uint8Array): void {
+  #collect(incoming: Incoming, flags: number, body: Uint8Array, owned: boolean): void {
     if (incoming.whole) throw violation('a part of a request that is whole')
-    const message = this.#assemble(incoming, flags, body)
+    const message = this.#assemble(incoming, flags, body, owned)
     if (message === undefined) return
     if (typeof message === 'string') {
       this.#refuse(incoming, message)
@@ -331,15 +337,20 @@ export class Responder {
     this.#init.host.request(incoming)
   }
 
-  #assemble(incoming: Incoming, flags: number, body: Uint8Array): Uint8Array | Refusal | undefined {
+  #assemble(
+    incoming: Incoming,
+    flags: number,
+    body: Uint8Array,
+    owned: boolean,
+  ): Uint8Array | Refusal | undefined {
     const { held, limits } = this.#init
     if (flags === 0 && incoming.assembly === undefined) {
-      const message = takeWhole(held, limits.maxMessageBytes, body)
+      const message = takeWhole(held, limits.maxMessageBytes, body, owned)
       if (typeof message !== 'string') incoming.reservedBytes = message.byteLength
       return message
     }
     incoming.assembly ??= new Assembly(held, limits.maxMessageBytes)
-    return incoming.assembly.push(flags, body)
+    return incoming.assembly.push(flags, body, owned)
   }
 
   #refuse(incoming: Incoming, why: Refusal): void {

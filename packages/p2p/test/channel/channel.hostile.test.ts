@@ -22,6 +22,7 @@ const protocol = defineProtocol('/h/1', {
   hang: unary({ request: bytes, response: bytes }),
   up: clientStream({ upload: bytes, response: bytes }),
   down: serverStream({ download: bytes }),
+  few: serverStream({ download: bytes }),
 })
 const ECHO = { protocol: '/h/1', method: 'echo' }
 const HANG = { protocol: '/h/1', method: 'hang' }
@@ -54,6 +55,7 @@ async function asker(limits: Partial<P2pLimits> = {}): Promise<RawEnd & { two: E
       for await (const item of upload) sum += item.byteLength
       return Uint8Array.of(sum & 255)
     },
+    few: () => [new Uint8Array(1000), new Uint8Array(1000)],
     down: async function* () {
       for (let i = 0; i < 1000; i++) yield await Promise.resolve(new Uint8Array(1000))
     },
@@ -492,6 +494,18 @@ test('a download sends no more than it was granted', async () => {
   expect(cost).toBe(2500)
   raw.send([7, 0, 1])
   await raw.next(isError(1))
+})
+
+test('a download that nobody gives credit for keeps its place until its deadline', async () => {
+  const raw = await asker({ maxInboundPerPeer: 1 })
+  raw.hello()
+  raw.request(1, { name: { protocol: '/h/1', method: 'few' }, timeoutMs: 100 })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  raw.request(2, { method: 1, credit: 100_000 })
+  expect(decodeError((await raw.next(isError(2))).body).code).toBe('resource_exhausted')
+  expect(decodeError((await raw.next(isError(1))).body).code).toBe('deadline_exceeded')
+  raw.request(3, { method: 1, credit: 100_000 })
+  await raw.next(({ kind, number }) => kind === 5 && number === 3)
 })
 
 test('names past the numbered ones get no number', async () => {
