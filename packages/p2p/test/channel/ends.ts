@@ -14,6 +14,7 @@ import { resolveLimits } from '../../src/limits.ts'
 import type { P2pLimits } from '../../src/limits.ts'
 import type { NewEvent } from '../../src/events.ts'
 import type { Client, Handlers, Methods, Protocol } from '../../src/protocol.ts'
+import { transportRuntime } from '../../src/runtime/node.ts'
 import { Server } from '../../src/serve.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
 
@@ -72,7 +73,7 @@ export function ends(init: EndsInit = {}): Ends {
     randomText: () => `id-${++ids}`,
     observer: { wants: () => init.silent !== true, tell: (event) => all.events.push(event) },
   })
-  const afterTurn = (run: () => void): void => void setImmediate(run)
+  const { afterTurn } = transportRuntime
   const all: Ends = {
     server,
     asker: ASKER,

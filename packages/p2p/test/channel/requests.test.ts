@@ -108,3 +108,27 @@ test('a handler that throws a P2pError is heard with its code', async () => {
   })
   two.close()
 })
+
+test('frames queued in one turn leave in one write, on both sides', async () => {
+  const writes = [0, 0]
+  const two = ends({
+    wrap: (pipes) => {
+      for (const [side, pipe] of pipes.entries()) {
+        const write = pipe.write.bind(pipe)
+        pipe.write = (chunks) => {
+          writes[side] = (writes[side] ?? 0) + 1
+          return write(chunks)
+        }
+      }
+      return pipes
+    },
+  })
+  two.serve(files, handlers)
+  const remote = two.client(files)
+  await remote.echo(Uint8Array.of(0))
+  writes.fill(0)
+  const some = Array.from({ length: 64 }, (_, i) => remote.echo(Uint8Array.of(i)))
+  await Promise.all([...some, remote.stat({ name: 'a' })])
+  expect(writes).toEqual([1, 1])
+  two.close()
+})
