@@ -123,7 +123,14 @@ test('frames queued in one turn leave in one write, on both sides', async () => 
       return pipes
     },
   })
-  two.serve(files, handlers)
+  two.serve(files, {
+    ...handlers,
+    // Each takes its own number of promises, all within the turn.
+    echo: async (message) => {
+      for (let i = 0; i < (message[0] ?? 0); i++) await Promise.resolve()
+      return message
+    },
+  })
   const remote = two.client(files)
   await remote.echo(Uint8Array.of(0))
   writes.fill(0)
