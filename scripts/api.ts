@@ -9,6 +9,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor'
+import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
@@ -50,6 +51,16 @@ interface Manifest {
   exports: Record<string, string | { types?: string }>
 }
 
+/** The package's compiler options without the condition that leads to sources. */
+function consumer(folder: string): object {
+  const read = (path: string): string => readFileSync(path, 'utf8')
+  const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.base.json'), read) as {
+    config: { compilerOptions: object }
+  }
+  const compilerOptions = { ...config.compilerOptions, customConditions: [] }
+  return { compilerOptions, include: [join(folder, 'dist')] }
+}
+
 function report(folder: string, mainEntryPointFilePath: string, name: string): void {
   const config = ExtractorConfig.prepare({
     packageJsonFullPath: join(folder, 'package.json'),
@@ -57,7 +68,8 @@ function report(folder: string, mainEntryPointFilePath: string, name: string): v
     configObject: {
       projectFolder: folder,
       mainEntryPointFilePath,
-      compiler: { tsconfigFilePath: join(folder, 'tsconfig.json') },
+      // As somebody who installed the packages sees them: built, not from source.
+      compiler: { overrideTsconfig: consumer(folder) },
       newlineKind: 'lf',
       apiReport: {
         enabled: true,
