@@ -141,10 +141,9 @@ async function send(args: string[]): Promise<number> {
   const way = oneOf(WAYS, values.as, '--as')
   const [address, text, ...more] = positionals
   if (address === undefined) throw new UsageError('expected an address to send to')
-  if (more.length > 0 || (text === undefined) !== (way === 'ping')) {
-    throw new UsageError(
-      way === 'ping' ? 'expected an address and no text' : 'expected an address and one text',
-    )
+  // A ping carries bytes of its own: a text given to it is not needed, and not refused.
+  if (more.length > 0 || (text === undefined && way !== 'ping')) {
+    throw new UsageError('expected an address and one text')
   }
   await using node = await createNode(common(values))
   try {
