@@ -414,6 +414,7 @@ test('a request or an item past maxMessageBytes never leaves', async () => {
 
 test('misuse is told at once, and costs nobody anything', async () => {
   const two = ends()
+  // Past the types, as a caller in plain JavaScript would.
   const remote = two.client(protocol) as unknown as Record<string, (...args: unknown[]) => unknown>
   expect(() => remote['wait']?.(new Uint8Array(1), { timeout: 1 })).toThrow(TypeError)
   expect(() => remote['wait']?.(new Uint8Array(1), { timeoutMs: 0 })).toThrow(RangeError)
