@@ -28,3 +28,9 @@ export const DEFAULT_LIMITS: Readonly<VaultLimits> = Object.freeze({
   maxVersions: 1024,
   maxRecords: 1_000_000,
 })
+
+/** Most messages under one HPKE context, a constant; one more is `failed_precondition` (`key_worn_out`). RFC 9180 allows 2⁹⁶ − 1. */
+export const MAX_HPKE_MESSAGES: number = 2 ** 32
+
+/** Longest secret that an HPKE context exports, in bytes, a constant (RFC 9180 §5.3: 255 hashes). A longer one is a `RangeError`. */
+export const MAX_HPKE_EXPORT_BYTES: number = 255 * 32
