@@ -2,14 +2,15 @@
  * HPKE (RFC 9180) in one suite: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305; modes base and auth. Every
  * secret lies in the slab from beginning to end. It knows nothing of who the keys belong to.
  */
-import { createHmac } from 'node:crypto'
-
-import { assertBytes, concat, encodeUtf8, wipe } from '@stronghold/core'
+import { assertBytes, concat, encodeUtf8 } from '@stronghold/core'
 
 import { VaultError } from '../errors.ts'
 import { MAX_HPKE_EXPORT_BYTES, MAX_HPKE_MESSAGES } from '../limits.ts'
+import { CHACHA20_POLY1305 } from '../primitives/aead.ts'
+import { hkdfExpand } from '../primitives/hkdf.ts'
+import { hmacInto } from '../primitives/hmac.ts'
+import { agree, publicKey } from '../primitives/x25519.ts'
 import type { Secret, Slab } from '../secret.ts'
-import { sodium } from '../sodium.ts'
 
 import { filled } from './filled.ts'
 
@@ -75,16 +76,12 @@ export function createHpkeSender(slab: Slab, init: HpkeSenderInit): HpkeSender {
   assertBytes(init.recipientPublicKey, 'recipientPublicKey', 32)
   using ephemeral =
     init.ephemeralSecretKey === undefined ? slab.random(32) : slab.copy(init.ephemeralSecretKey)
-  const enc = publicKeyOf(ephemeral.bytes)
+  const enc = publicKey(ephemeral.bytes)
   const sender = init.senderSecretKey
   using dh = slab.take(sender === undefined ? 32 : 64)
-  agree(dh.bytes.subarray(0, 32), ephemeral.bytes, init.recipientPublicKey)
-  if (sender !== undefined) agree(dh.bytes.subarray(32), sender, init.recipientPublicKey)
-  const ends = [
-    enc,
-    init.recipientPublicKey,
-    ...(sender === undefined ? [] : [publicKeyOf(sender)]),
-  ]
+  agree(ephemeral.bytes, init.recipientPublicKey, dh.bytes.subarray(0, 32))
+  if (sender !== undefined) agree(sender, init.recipientPublicKey, dh.bytes.subarray(32))
+  const ends = [enc, init.recipientPublicKey, ...(sender === undefined ? [] : [publicKey(sender)])]
   using shared = extractAndExpand(slab, dh.bytes, ends)
   const keys = schedule(slab, sender === undefined ? MODE_BASE : MODE_AUTH, shared.bytes, init.info)
   return new HpkeSender(keys, enc, init.maxMessages)
@@ -100,9 +97,9 @@ export function createHpkeRecipient(slab: Slab, init: HpkeRecipientInit): HpkeRe
   const sender = init.senderPublicKey
   if (sender !== undefined) assertBytes(sender, 'senderPublicKey', 32)
   using dh = slab.take(sender === undefined ? 32 : 64)
-  agree(dh.bytes.subarray(0, 32), init.recipientSecretKey, init.enc)
-  if (sender !== undefined) agree(dh.bytes.subarray(32), init.recipientSecretKey, sender)
-  const own = publicKeyOf(init.recipientSecretKey)
+  agree(init.recipientSecretKey, init.enc, dh.bytes.subarray(0, 32))
+  if (sender !== undefined) agree(init.recipientSecretKey, sender, dh.bytes.subarray(32))
+  const own = publicKey(init.recipientSecretKey)
   const ends = [init.enc, own, ...(sender === undefined ? [] : [sender])]
   using shared = extractAndExpand(slab, dh.bytes, ends)
   const keys = schedule(slab, sender === undefined ? MODE_BASE : MODE_AUTH, shared.bytes, init.info)
@@ -122,10 +119,7 @@ export function hpkeSeal(
   associated: Uint8Array = NOTHING,
 ): Uint8Array {
   using sender = createHpkeSender(slab, init)
-  const sealed = new Uint8Array(HPKE_ENC_BYTES + plaintext.byteLength + HPKE_TAG_BYTES)
-  sealed.set(sender.enc)
-  sender.sealInto(sealed.subarray(HPKE_ENC_BYTES), plaintext, associated)
-  return sealed
+  return concat([sender.enc, sender.seal(plaintext, associated)])
 }
 
 /**
@@ -176,7 +170,7 @@ class Context implements Disposable {
     }
     const exporter = this.#secret.bytes.subarray(EXPORTER_AT, NONCE_AT)
     return filled(slab, length, (out) => {
-      labeledExpand(slab, out, HPKE_SUITE, exporter, 'sec', context)
+      labeledExpand(out, HPKE_SUITE, exporter, 'sec', context)
     })
   }
 
@@ -185,7 +179,7 @@ class Context implements Disposable {
   }
 
   /** Runs one message under its own nonce; only what succeeded counts (RFC 9180 §5.2). */
-  protected next(run: (nonce: Uint8Array, key: Uint8Array) => void): void {
+  protected next<T>(run: (nonce: Uint8Array, key: Uint8Array) => T): T {
     if (this.#sequence >= this.#maxMessages) {
       throw new VaultError(
         'failed_precondition',
@@ -197,8 +191,9 @@ class Context implements Disposable {
     const nonce = secret.subarray(NONCE_AT, NONCE_AT + NONCE_BYTES)
     nonce.set(secret.subarray(KEY_BYTES, EXPORTER_AT))
     for (let i = 0; i < 4; i++) nonce[11 - i] = (nonce[11 - i] ?? 0) ^ (this.#sequence >>> (8 * i))
-    run(nonce, secret.subarray(0, KEY_BYTES))
+    const result = run(nonce, secret.subarray(0, KEY_BYTES))
     this.#sequence++
+    return result
   }
 }
 
@@ -219,16 +214,7 @@ export class HpkeSender extends Context {
    * @throws `VaultError` `failed_precondition` (`key_worn_out`) past `maxMessages`
    */
   seal(plaintext: Uint8Array, associated: Uint8Array = NOTHING): Uint8Array {
-    const sealed = new Uint8Array(plaintext.byteLength + HPKE_TAG_BYTES)
-    this.sealInto(sealed, plaintext, associated)
-    return sealed
-  }
-
-  /** The same into memory of the caller's, of exactly that length. */
-  sealInto(out: Uint8Array, plaintext: Uint8Array, associated: Uint8Array = NOTHING): void {
-    this.next((nonce, key) => {
-      sodium.crypto_aead_chacha20poly1305_ietf_encrypt(out, plaintext, associated, null, nonce, key)
-    })
+    return this.next((nonce, key) => CHACHA20_POLY1305.seal(key, nonce, associated, plaintext))
   }
 }
 
@@ -244,55 +230,23 @@ export class HpkeRecipient extends Context {
     if (sealed.byteLength < HPKE_TAG_BYTES) throw tooShort(sealed.byteLength)
     return filled(slab, sealed.byteLength - HPKE_TAG_BYTES, (out) => {
       this.next((nonce, key) => {
-        decrypt(out, sealed, associated, nonce, key)
+        if (CHACHA20_POLY1305.open(key, nonce, associated, sealed, out)) return
+        throw new VaultError(
+          'unauthenticated',
+          'Cannot open HPKE message: not sealed for this key with this info, or changed',
+        )
       })
     })
   }
 }
 
-function decrypt(
-  out: Uint8Array,
-  sealed: Uint8Array,
-  associated: Uint8Array,
-  nonce: Uint8Array,
-  key: Uint8Array,
-): void {
-  try {
-    sodium.crypto_aead_chacha20poly1305_ietf_decrypt(out, null, sealed, associated, nonce, key)
-  } catch {
-    throw new VaultError(
-      'unauthenticated',
-      'Cannot open HPKE message: not sealed for this key with this info, or changed',
-    )
-  }
-}
-
 // --- RFC 9180 §4.1: the key encapsulation
-
-function publicKeyOf(secretKey: Uint8Array): Uint8Array {
-  assertBytes(secretKey, 'secret key', 32)
-  const publicKey = new Uint8Array(32)
-  sodium.crypto_scalarmult_base(publicKey, secretKey)
-  return publicKey
-}
-
-function agree(out: Uint8Array, secretKey: Uint8Array, publicKey: Uint8Array): void {
-  assertBytes(secretKey, 'secret key', 32)
-  try {
-    sodium.crypto_scalarmult(out, secretKey, publicKey)
-  } catch {
-    throw new VaultError(
-      'invalid_argument',
-      'Cannot agree on a key: the public key is of low order',
-    )
-  }
-}
 
 function extractAndExpand(slab: Slab, dh: Uint8Array, ends: readonly Uint8Array[]): Secret {
   using prk = slab.take(HASH_BYTES)
   labeledExtract(prk.bytes, KEM_SUITE, NOTHING, 'eae_prk', dh)
   return filled(slab, HASH_BYTES, (out) => {
-    labeledExpand(slab, out, KEM_SUITE, prk.bytes, 'shared_secret', concat(ends))
+    labeledExpand(out, KEM_SUITE, prk.bytes, 'shared_secret', concat(ends))
   })
 }
 
@@ -307,7 +261,7 @@ function schedule(slab: Slab, mode: number, shared: Uint8Array, info: Uint8Array
   labeledExtract(secret.bytes, HPKE_SUITE, shared, 'secret', NOTHING)
   return filled(slab, NONCE_AT + NONCE_BYTES, (keys) => {
     const expand = (from: number, to: number, label: string): void => {
-      labeledExpand(slab, keys.subarray(from, to), HPKE_SUITE, secret.bytes, label, context)
+      labeledExpand(keys.subarray(from, to), HPKE_SUITE, secret.bytes, label, context)
     }
     expand(0, KEY_BYTES, 'key')
     expand(KEY_BYTES, EXPORTER_AT, 'base_nonce')
@@ -324,33 +278,18 @@ function labeledExtract(
   label: string,
   ikm: Uint8Array,
 ): void {
-  hmacSha256(out, salt, [VERSION, suite, encodeUtf8(label), ikm])
+  hmacInto('sha256', salt, [VERSION, suite, encodeUtf8(label), ikm], out)
 }
 
 function labeledExpand(
-  slab: Slab,
   out: Uint8Array,
   suite: Uint8Array,
   prk: Uint8Array,
   label: string,
   info: Uint8Array,
 ): void {
-  const labeled = [u16(out.byteLength), VERSION, suite, encodeUtf8(label), info]
-  using block = slab.take(HASH_BYTES)
-  for (let at = 0, count = 1; at < out.byteLength; at += HASH_BYTES, count++) {
-    const before = count === 1 ? NOTHING : block.bytes
-    hmacSha256(block.bytes, prk, [before, ...labeled, Uint8Array.of(count)])
-    out.set(block.bytes.subarray(0, Math.min(HASH_BYTES, out.byteLength - at)), at)
-  }
-}
-
-function hmacSha256(out: Uint8Array, key: Uint8Array, parts: readonly Uint8Array[]): void {
-  const hmac = createHmac('sha256', key)
-  for (const part of parts) hmac.update(part)
-  // A digest has memory of its own outside the moving heap, so wiping it reaches the only copy.
-  const digest = hmac.digest()
-  out.set(digest)
-  wipe(digest)
+  const labeled = concat([u16(out.byteLength), VERSION, suite, encodeUtf8(label), info])
+  hkdfExpand('sha256', prk, labeled, out)
 }
 
 function u16(value: number): Uint8Array {
