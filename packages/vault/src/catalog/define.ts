@@ -1,0 +1,205 @@
+/**
+ * What a procedure is: its name, what goes in and comes out, which records it touches in which role, and what leaves of
+ * them. Definitions only, pure: requesters and browsers import them. How a procedure is carried out stands elsewhere.
+ */
+import type { Path } from '@stronghold/core'
+import { z } from 'zod'
+
+import { parseReference } from './fields.ts'
+import { EGRESS, isWithin } from './labels.ts'
+import type { Egress, RecordType, Usage } from './labels.ts'
+
+/** How a role touches its record. */
+export type Access =
+  /** Opens the secret. */
+  | 'use'
+  /** Reads the public half and what is written about the record. */
+  | 'read'
+  /** Makes a record where none stands; without a path, one that lives as long as its chain. */
+  | 'create'
+  /** Adds or takes away versions; may open the secret of an older one. */
+  | 'change'
+  /** Takes the record away for good. */
+  | 'remove'
+
+/** One part that a record plays in a procedure. The input's field of the same name says which record. */
+export interface Role {
+  readonly access: Access
+  /** Types that fit. Default: all. */
+  readonly types?: readonly RecordType[]
+  /** What the record must be allowed to be used for. Required for `use`. */
+  readonly usage?: Usage
+  /** The most that leaves of the record by this role. */
+  readonly egress: Egress
+}
+
+/** The fields of an input or output, as zod sees them. */
+export type Fields = Readonly<Record<string, z.ZodType>>
+
+/** A procedure, made by `defineProcedure`. */
+export interface Procedure<
+  Name extends string = string,
+  Input extends Fields = Fields,
+  Output extends Fields = Fields,
+  Roles extends Readonly<Record<string, Role>> = Readonly<Record<string, Role>>,
+> {
+  readonly name: Name
+  /** Grows when input, output or meaning change. */
+  readonly version: number
+  /** One sentence: what it does. */
+  readonly summary: string
+  /** Where it is specified: RFC, draft, EIP, our own section. */
+  readonly source: string
+  /** May be asked for from another machine. */
+  readonly remote: boolean
+  readonly input: z.ZodObject<Input, z.core.$strict>
+  readonly output: z.ZodObject<Output, z.core.$strict>
+  /** By the name of the input's field that says which record; empty for a procedure without records. */
+  readonly roles: Roles
+  /** The most that leaves by it: the widest of its roles, or as said where it has none. */
+  readonly egress: Egress
+}
+
+/** What `defineProcedure` takes. */
+export interface ProcedureInit<
+  Name extends string,
+  Input extends Fields,
+  Output extends Fields,
+  Roles extends Readonly<Record<string, Role>>,
+> {
+  name: Name
+  version?: number
+  summary: string
+  source: string
+  remote: boolean
+  input: Input
+  output: Output
+  roles: Roles & { readonly [R in keyof Roles]: R extends keyof Input ? Role : never }
+  egress: Egress
+}
+
+/** What a caller passes to a procedure: paths are text. */
+export type InputOf<P extends Procedure> = z.input<P['input']>
+/** What a caller gets from a procedure. */
+export type OutputOf<P extends Procedure> = z.output<P['output']>
+
+/**
+ * Makes a procedure; it is frozen.
+ *
+ * @throws `TypeError` for a name, role or egress that does not hold together
+ */
+export function defineProcedure<
+  const Name extends string,
+  Input extends Fields,
+  Output extends Fields,
+  const Roles extends Readonly<Record<string, Role>>,
+>(init: ProcedureInit<Name, Input, Output, Roles>): Procedure<Name, Input, Output, Roles> {
+  const { name, roles, egress } = init
+  const bad = (why: string): TypeError =>
+    new TypeError(`Cannot define procedure ${JSON.stringify(name)}: ${why}`)
+  if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) throw bad('no name of a to z, 0 to 9 and -')
+  if (!EGRESS.includes(egress)) throw bad('it says no egress')
+  if (typeof roles !== 'object' || roles === null) throw bad('it says no roles')
+  for (const [role, { access, usage, egress: own }] of Object.entries<Role>(roles)) {
+    if (!(role in init.input)) throw bad(`its role ${role} is no field of its input`)
+    if (access === 'use' && usage === undefined) throw bad(`its role ${role} says no usage`)
+    if (!EGRESS.includes(own)) throw bad(`its role ${role} says no egress`)
+    if (!isWithin(own, egress)) throw bad(`more leaves by its role ${role} than by itself`)
+  }
+  return Object.freeze({
+    name,
+    version: init.version ?? 1,
+    summary: init.summary,
+    source: init.source,
+    remote: init.remote,
+    input: z.strictObject(init.input),
+    output: z.strictObject(init.output),
+    roles: Object.freeze(roles),
+    egress,
+  })
+}
+
+/** An earlier step's output in place of a value or a path: chains only. */
+export interface StepOutput {
+  /** Which step, from 0. */
+  readonly step: number
+  /** Which field of its output; `record` stands for the record itself where a path is expected. */
+  readonly output: string
+}
+
+/** One step of a chain: a procedure and its input, in which a whole field may be a `StepOutput`. */
+export interface Step<P extends Procedure = Procedure> {
+  readonly procedure: P
+  readonly input: { readonly [F in keyof InputOf<P>]: InputOf<P>[F] | StepOutput }
+}
+
+/** Is a value an earlier step's output. */
+export function isStepOutput(value: unknown): value is StepOutput {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).length === 2 &&
+    'step' in value &&
+    Number.isSafeInteger(value.step) &&
+    'output' in value &&
+    typeof value.output === 'string'
+  )
+}
+
+/** Marker of what has no path; no pattern but `-` itself matches it. */
+export const NO_PATH = '-'
+
+/** One record touched: by which procedure, in which role, where. */
+export interface Triple {
+  readonly procedure: string
+  /** Name of the role, `-` for a procedure without roles. */
+  readonly role: string
+  readonly path: Path | typeof NO_PATH
+}
+
+/**
+ * The records that a chain will touch, from its inputs alone and before any effect; one procedure is a chain of one
+ * step. Never empty. A role whose field is left out gives a triple only where it would make a record.
+ *
+ * @throws `SyntaxError` for text that is no path, `RangeError` for a step that points at none before it, `TypeError` for
+ *   a field of another shape
+ */
+export function footprint(steps: readonly { procedure: Procedure; input: unknown }[]): Triple[] {
+  const made: (Path | typeof NO_PATH | undefined)[] = []
+  return steps.flatMap(({ procedure, input }, index) => {
+    if (typeof input !== 'object' || input === null) {
+      throw new TypeError(`Cannot read input of step ${index}: not an object`)
+    }
+    const fields = input as Readonly<Record<string, unknown>>
+    const triples: Triple[] = []
+    for (const [role, { access }] of Object.entries(procedure.roles)) {
+      const field = Object.hasOwn(fields, role) ? fields[role] : undefined
+      const places = placesOf(field, made, index)
+      if (places.length === 0 && access === 'create') places.push(NO_PATH)
+      if (access === 'create') made[index] = places[0]
+      for (const path of places) triples.push({ procedure: procedure.name, role, path })
+    }
+    if (triples.length === 0) {
+      triples.push({ procedure: procedure.name, role: NO_PATH, path: NO_PATH })
+    }
+    return triples
+  })
+}
+
+function placesOf(
+  field: unknown,
+  made: readonly (Path | typeof NO_PATH | undefined)[],
+  index: number,
+): (Path | typeof NO_PATH)[] {
+  if (field === undefined) return []
+  if (Array.isArray(field)) return field.flatMap((one) => placesOf(one, made, index))
+  if (typeof field === 'string') return [parseReference(field).path]
+  if (isStepOutput(field)) {
+    const place = field.step >= 0 && field.step < index ? made[field.step] : undefined
+    if (place === undefined) {
+      throw new RangeError(`Cannot find record of step ${field.step}: no step before it makes one`)
+    }
+    return [place]
+  }
+  throw new TypeError(`Cannot read place in step ${index}: not text`)
+}

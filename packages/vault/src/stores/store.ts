@@ -1,0 +1,85 @@
+/**
+ * What a vault needs of a place to lie: rows by kind and id, two blobs of header, an audit list, and one way to change
+ * them all at once. A store sees sealed bytes only; it knows nothing of keys or records.
+ */
+
+/** A sealed row as it lies (`vault-format.md §2`). */
+export interface StoredRow {
+  /** 1 to 63. */
+  readonly kind: number
+  /** 1 to 64 bytes. */
+  readonly id: Uint8Array
+  /** The commit that wrote it. */
+  readonly generation: number
+  readonly sealed: Uint8Array
+}
+
+/** A row that is named and not given. */
+export interface RowName {
+  readonly kind: number
+  readonly id: Uint8Array
+}
+
+/** A row of what can be read while the vault is locked. */
+export interface PlainRow extends RowName {
+  readonly value: Uint8Array
+}
+
+/** An entry of the audit as it lies. */
+export interface StoredEntry {
+  /** From 0, without gaps. */
+  readonly position: number
+  readonly sealed: Uint8Array
+}
+
+/** The two halves of the header. */
+export interface StoredHeader {
+  readonly open: Uint8Array
+  readonly sealed: Uint8Array
+}
+
+/** One change of everything: all of it is there afterwards, or none. */
+export interface Change {
+  readonly header: StoredHeader
+  /** Written over what stands there. */
+  readonly put: readonly StoredRow[]
+  readonly remove: readonly RowName[]
+  readonly plainPut: readonly PlainRow[]
+  readonly plainRemove: readonly RowName[]
+  /** Appended in order. */
+  readonly entries: readonly StoredEntry[]
+  /** Entries before this position go. 0 keeps all. */
+  readonly cutEntriesBefore: number
+}
+
+/**
+ * A place where one vault lies, held by this process alone while it is open. Synchronous on purpose: inside a batch
+ * nothing is awaited. Every method throws `VaultError`: `resource_exhausted` (`disk_full`), `failed_precondition`
+ * (`read_only`), `unavailable` (`disk_failed`, `held`), `data_loss` (`damaged`).
+ */
+export interface Store {
+  /** The header, or `undefined` where no vault was made yet. */
+  header(): StoredHeader | undefined
+  /** Every row, of one kind where one is given, in the order of kind and id. */
+  rows(kind?: number): Iterable<StoredRow>
+  row(kind: number, id: Uint8Array): StoredRow | undefined
+  /** Rows of `plain`, of one kind where one is given, in the order of kind and id. */
+  plain(kind?: number): Iterable<PlainRow>
+  /** Audit entries in order from a position, at most `count`. */
+  entries(from: number, count?: number): Iterable<StoredEntry>
+  /** Bytes that the audit takes up, about. */
+  entryBytes(): number
+  /**
+   * Changes everything at once. When it returns, the change survives a power cut. When it throws `disk_full` or
+   * `read_only`, nothing has changed; when it throws `disk_failed`, either may be: reopen and read.
+   */
+  commit(change: Change): void
+  /** Changes `plain` alone, of the kinds from 16, also while the vault is locked. As durable as `commit`. */
+  commitPlain(put: readonly PlainRow[], remove: readonly RowName[]): void
+  /** Folds logs in and overwrites what was removed, so that removed bytes stand in no file. Durable when it returns. */
+  compact(): void
+  /** Forgets what it holds in memory and reads from the disk again; the lock stays. */
+  reopen(): void
+  /** Lets go. Again does nothing. */
+  close(): void
+}
