@@ -147,6 +147,16 @@ module.exports = {
       to: { pathNot: ['^packages/vault/src/catalog/', '^packages/core/src/index\\.ts$', '/zod/'] },
     },
     {
+      name: 'vault-secrets-not-in-javascript',
+      comment: 'cryptography in JavaScript never touches a secret; Keccak hashes public bytes only',
+      severity: 'error',
+      from: {
+        path: '^packages/vault/src/',
+        pathNot: '^packages/vault/src/primitives/keccak256\\.ts$',
+      },
+      to: { path: '/@(noble|scure)/' },
+    },
+    {
       name: 'guard-pure-middle',
       comment: 'rules, approvals and receipts take values and return values',
       severity: 'error',

@@ -4,7 +4,7 @@
  */
 import { assertBytes } from '@stronghold/core'
 
-import { HASH_BYTES, hmacInto } from './hmac.ts'
+import { HASH_BYTES, secretHmac } from './hmac.ts'
 import type { Hash } from './hmac.ts'
 
 /** Most that HKDF gives, in lengths of its hash (RFC 5869 §2.3). */
@@ -22,20 +22,17 @@ export interface HkdfInput {
  * Fills secret memory with a key derived from a secret.
  *
  * @param secret - input keying material, any length
- * @param out - 1 to 255 times the hash's length, not overlapping the secret
+ * @param out - 1 to 255 times the hash's length, apart from where the secret lies
  * @throws `RangeError` for any other length
  */
 export function hkdf(hash: Hash, secret: Uint8Array, input: HkdfInput, out: Uint8Array): void {
-  const size = HASH_BYTES[hash]
-  checkRoom(size, out)
-  // Off the moving heap (over 64 bytes) and wiped below, like everything that comes out of `hmacInto`.
-  const scratch = new Uint8Array(new ArrayBuffer(4 * size))
+  checkRoom(hash, out)
+  assertBytes(secret, 'secret')
+  const pseudorandomKey = secretHmac(hash, input.salt ?? EMPTY, [secret])
   try {
-    const pseudorandomKey = scratch.subarray(0, size)
-    hmacInto(hash, input.salt ?? EMPTY, [secret], pseudorandomKey)
-    expandWith(hash, pseudorandomKey, input.info ?? EMPTY, out, scratch.subarray(size, 2 * size))
+    hkdfExpand(hash, pseudorandomKey, input.info ?? EMPTY, out)
   } finally {
-    scratch.fill(0)
+    pseudorandomKey.fill(0)
   }
 }
 
@@ -46,42 +43,28 @@ export function hkdf(hash: Hash, secret: Uint8Array, input: HkdfInput, out: Uint
  */
 export function hkdfExpand(hash: Hash, key: Uint8Array, info: Uint8Array, out: Uint8Array): void {
   const size = HASH_BYTES[hash]
-  checkRoom(size, out)
+  checkRoom(hash, out)
   assertBytes(key, 'pseudorandom key')
   if (key.byteLength < size) {
     throw new RangeError(
       `Cannot derive a key: ${key.byteLength} bytes of key where ${size} are due`,
     )
   }
-  const scratch = new Uint8Array(new ArrayBuffer(4 * size))
-  try {
-    expandWith(hash, key, info, out, scratch.subarray(0, size))
-  } finally {
-    scratch.fill(0)
+  for (let at = 0, counter = 1; at < out.byteLength; at += size, counter++) {
+    // The block before is read where it was written, so that no copy has to be wiped.
+    const before = out.subarray(Math.max(at - size, 0), at)
+    const block = secretHmac(hash, key, [before, info, Uint8Array.of(counter)])
+    out.set(block.subarray(0, out.byteLength - at), at)
+    block.fill(0)
   }
 }
 
 const EMPTY = new Uint8Array(0)
 
-function checkRoom(size: number, out: Uint8Array): void {
+function checkRoom(hash: Hash, out: Uint8Array): void {
   assertBytes(out, 'room for a derived key')
-  if (out.byteLength < 1 || out.byteLength > MOST_BLOCKS * size) {
-    throw new RangeError(
-      `Cannot derive ${out.byteLength} bytes: HKDF gives 1 to ${MOST_BLOCKS * size} with this hash`,
-    )
-  }
-}
-
-function expandWith(
-  hash: Hash,
-  key: Uint8Array,
-  info: Uint8Array,
-  out: Uint8Array,
-  block: Uint8Array,
-): void {
-  for (let at = 0, counter = 1; at < out.byteLength; at += block.byteLength, counter++) {
-    const before = counter === 1 ? EMPTY : block
-    hmacInto(hash, key, [before, info, Uint8Array.of(counter)], block)
-    out.set(block.subarray(0, out.byteLength - at), at)
+  const most = MOST_BLOCKS * HASH_BYTES[hash]
+  if (out.byteLength < 1 || out.byteLength > most) {
+    throw new RangeError(`Cannot derive ${out.byteLength} bytes: this HKDF gives 1 to ${most}`)
   }
 }

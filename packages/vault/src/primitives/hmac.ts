@@ -29,6 +29,19 @@ export function hmac(hash: Hash, key: Uint8Array, message: Uint8Array): Uint8Arr
 }
 
 /**
+ * An HMAC that is itself a secret, in memory of its own off the moving heap: copy it into secret memory and fill it
+ * with zeros, in `finally`.
+ *
+ * @param parts - the message in pieces, so that nobody has to join secrets
+ */
+export function secretHmac(hash: Hash, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  assertBytes(key, 'HMAC key')
+  const state = createHmac(hash, key)
+  for (const part of parts) state.update(part)
+  return state.digest()
+}
+
+/**
  * Writes an HMAC that is itself a secret into secret memory.
  *
  * @param parts - the message in pieces, so that nobody has to join secrets
@@ -41,11 +54,8 @@ export function hmacInto(
   parts: readonly Uint8Array[],
   out: Uint8Array,
 ): void {
-  assertBytes(key, 'HMAC key')
   assertBytes(out, 'room for an HMAC', HASH_BYTES[hash])
-  const state = createHmac(hash, key)
-  for (const part of parts) state.update(part)
-  const digest = state.digest()
+  const digest = secretHmac(hash, key, parts)
   out.set(digest)
   digest.fill(0)
 }

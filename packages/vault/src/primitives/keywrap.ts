@@ -1,0 +1,104 @@
+/**
+ * Wrapping of keys under a key: AES-256-KW (RFC 3394) and AES-256-KWP (RFC 5649) by OpenSSL. Both are deterministic
+ * and authenticate what they wrap; neither takes associated data.
+ */
+import { createCipheriv, createDecipheriv } from 'node:crypto'
+
+import { assertBytes } from '@stronghold/core'
+
+/** Length of a wrapping key. */
+export const KEY_BYTES = 32
+/** What wrapping adds; KWP also pads to a multiple of 8. */
+export const OVERHEAD_BYTES = 8
+
+/** RFC 3394 §2.2.3.1. */
+const KW_IV = new Uint8Array(8).fill(0xa6)
+/** RFC 5649 §3. */
+const KWP_IV = Uint8Array.of(0xa6, 0x59, 0x59, 0xa6)
+
+/**
+ * Wraps by RFC 3394.
+ *
+ * @param secret - 16 bytes or more, a multiple of 8
+ * @returns 8 bytes more
+ * @throws `RangeError` for a key or secret of another length
+ */
+export function wrap(key: Uint8Array, secret: Uint8Array): Uint8Array {
+  assertBytes(key, 'wrapping key', KEY_BYTES)
+  assertBytes(secret, 'secret')
+  if (secret.byteLength < 16 || secret.byteLength % 8 !== 0) {
+    throw new RangeError(
+      `Cannot wrap ${secret.byteLength} bytes: 16 or more are wrapped, a multiple of 8; KWP takes any`,
+    )
+  }
+  return new Uint8Array(createCipheriv('id-aes256-wrap', key, KW_IV).update(secret))
+}
+
+/**
+ * Unwraps by RFC 3394 into secret memory, or says false where the bytes were not wrapped so under this key, with
+ * `out` filled with zeros.
+ *
+ * @param out - 8 bytes less than `wrapped`
+ * @throws `RangeError` for a key or room of another length
+ */
+export function unwrap(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): boolean {
+  checkRoom(key, wrapped, out)
+  if (wrapped.byteLength < 24 || wrapped.byteLength % 8 !== 0) return false
+  return unwrapInto('id-aes256-wrap', KW_IV, key, wrapped, out) === out.byteLength
+}
+
+/**
+ * Wraps by RFC 5649.
+ *
+ * @param secret - 1 byte or more
+ * @returns the length rounded up to a multiple of 8, and 8 bytes more
+ * @throws `RangeError` for a key of another length, or nothing to wrap
+ */
+export function wrapPadded(key: Uint8Array, secret: Uint8Array): Uint8Array {
+  assertBytes(key, 'wrapping key', KEY_BYTES)
+  assertBytes(secret, 'secret')
+  if (secret.byteLength === 0) throw new RangeError('Cannot wrap a secret: it is empty')
+  return new Uint8Array(createCipheriv('id-aes256-wrap-pad', key, KWP_IV).update(secret))
+}
+
+/**
+ * Unwraps by RFC 5649 into secret memory. What is wrapped does not show its exact length before.
+ *
+ * @param out - 8 bytes less than `wrapped`; zeros behind the secret
+ * @returns the length of the secret, up to 7 bytes less than `out`; undefined where the bytes were not wrapped so
+ *   under this key, with `out` filled with zeros
+ * @throws `RangeError` for a key or room of another length
+ */
+export function unwrapPadded(
+  key: Uint8Array,
+  wrapped: Uint8Array,
+  out: Uint8Array,
+): number | undefined {
+  checkRoom(key, wrapped, out)
+  if (wrapped.byteLength < 16 || wrapped.byteLength % 8 !== 0) return undefined
+  return unwrapInto('id-aes256-wrap-pad', KWP_IV, key, wrapped, out)
+}
+
+function checkRoom(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): void {
+  assertBytes(key, 'wrapping key', KEY_BYTES)
+  assertBytes(wrapped, 'wrapped key')
+  assertBytes(out, 'room for a key', Math.max(wrapped.byteLength - OVERHEAD_BYTES, 0))
+}
+
+function unwrapInto(
+  algorithm: 'id-aes256-wrap' | 'id-aes256-wrap-pad',
+  iv: Uint8Array,
+  key: Uint8Array,
+  wrapped: Uint8Array,
+  out: Uint8Array,
+): number | undefined {
+  out.fill(0)
+  try {
+    const secret = createDecipheriv(algorithm, key, iv).update(wrapped)
+    out.set(secret)
+    secret.fill(0)
+    return secret.byteLength
+  } catch {
+    return undefined
+  }
+}
