@@ -106,6 +106,8 @@ export function defineProcedure<
     if (!EGRESS.includes(own)) throw bad(`its role ${role} says no egress`)
     if (!isWithin(own, egress)) throw bad(`more leaves by its role ${role} than by itself`)
   }
+  const made = Object.values<Role>(roles).filter(({ access }) => access === 'create')
+  if (made.length > 1) throw bad('it makes more than one record')
   return Object.freeze({
     name,
     version: init.version ?? 1,
@@ -146,6 +148,9 @@ export function isStepOutput(value: unknown): value is StepOutput {
   )
 }
 
+/** The output that stands for the record which a step made, where a path is expected. */
+export const RECORD_OUTPUT = 'record'
+
 /** Marker of what has no path; no pattern but `-` itself matches it. */
 export const NO_PATH = '-'
 
@@ -157,6 +162,19 @@ export interface Triple {
   readonly path: Path | typeof NO_PATH
 }
 
+/** Where a role finds its record, or is to make one. */
+export interface Place {
+  /** `-` for a record that lives no longer than its chain. */
+  readonly path: Path | typeof NO_PATH
+  /** The version that a reference names. */
+  readonly version?: number
+  /** The earlier step that makes the record. */
+  readonly madeBy?: number
+}
+
+/** The places of one step by role, in the order in which the procedure names its roles. */
+export type StepPlaces = ReadonlyMap<string, readonly Place[]>
+
 /**
  * The records that a chain will touch, from its inputs alone and before any effect; one procedure is a chain of one
  * step. Never empty. A role whose field is left out gives a triple only where it would make a record.
@@ -165,38 +183,48 @@ export interface Triple {
  *   a field of another shape
  */
 export function footprint(steps: readonly { procedure: Procedure; input: unknown }[]): Triple[] {
-  const made: (Path | typeof NO_PATH | undefined)[] = []
-  return steps.flatMap(({ procedure, input }, index) => {
+  const procedures = steps.map(({ procedure }) => procedure.name)
+  return placesOf(steps).flatMap((roles, index) => {
+    const procedure = procedures[index] ?? NO_PATH
+    const triples = [...roles].flatMap(([role, places]) =>
+      places.map(({ path }): Triple => ({ procedure, role, path })),
+    )
+    return triples.length > 0 ? triples : [{ procedure, role: NO_PATH, path: NO_PATH }]
+  })
+}
+
+/** The same by step and role, for whoever carries a chain out: what is decided is what is done. Throws alike. */
+export function placesOf(steps: readonly { procedure: Procedure; input: unknown }[]): StepPlaces[] {
+  const made: (Place | undefined)[] = []
+  return steps.map(({ procedure, input }, index) => {
     if (typeof input !== 'object' || input === null) {
       throw new TypeError(`Cannot read input of step ${index}: not an object`)
     }
     const fields = input as Readonly<Record<string, unknown>>
-    const triples: Triple[] = []
+    const roles = new Map<string, readonly Place[]>()
     for (const [role, { access }] of Object.entries(procedure.roles)) {
       const field = Object.hasOwn(fields, role) ? fields[role] : undefined
-      const places = placesOf(field, made, index)
-      if (places.length === 0 && access === 'create') places.push(NO_PATH)
-      if (access === 'create') made[index] = places[0]
-      for (const path of places) triples.push({ procedure: procedure.name, role, path })
+      const places = placesIn(field, made, index)
+      if (places.length === 0 && access === 'create') places.push({ path: NO_PATH })
+      if (access === 'create' && places[0] !== undefined) {
+        if (places.length > 1 || isStepOutput(field)) {
+          throw new TypeError(`Cannot read place of ${role} in step ${index}: not one path`)
+        }
+        made[index] = { path: places[0].path, madeBy: index }
+      }
+      roles.set(role, places)
     }
-    if (triples.length === 0) {
-      triples.push({ procedure: procedure.name, role: NO_PATH, path: NO_PATH })
-    }
-    return triples
+    return roles
   })
 }
 
-function placesOf(
-  field: unknown,
-  made: readonly (Path | typeof NO_PATH | undefined)[],
-  index: number,
-): (Path | typeof NO_PATH)[] {
+function placesIn(field: unknown, made: readonly (Place | undefined)[], index: number): Place[] {
   if (field === undefined) return []
-  if (Array.isArray(field)) return field.flatMap((one) => placesOf(one, made, index))
-  if (typeof field === 'string') return [parseReference(field).path]
+  if (Array.isArray(field)) return field.flatMap((one) => placesIn(one, made, index))
+  if (typeof field === 'string') return [parseReference(field)]
   if (isStepOutput(field)) {
     const place = field.step >= 0 && field.step < index ? made[field.step] : undefined
-    if (place === undefined) {
+    if (place === undefined || field.output !== RECORD_OUTPUT) {
       throw new RangeError(`Cannot find record of step ${field.step}: no step before it makes one`)
     }
     return [place]

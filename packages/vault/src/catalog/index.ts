@@ -1,15 +1,24 @@
 /** Every procedure there is, by definition only: what requesters, rules and browsers need to know of a vault. */
-export { defineProcedure, footprint, isStepOutput, NO_PATH } from './define.ts'
+export {
+  defineProcedure,
+  footprint,
+  isStepOutput,
+  NO_PATH,
+  placesOf,
+  RECORD_OUTPUT,
+} from './define.ts'
 export type {
   Access,
   Fields,
   InputOf,
   OutputOf,
+  Place,
   Procedure,
   ProcedureInit,
   Role,
   Step,
   StepOutput,
+  StepPlaces,
   Triple,
 } from './define.ts'
 export { parseReference } from './fields.ts'
