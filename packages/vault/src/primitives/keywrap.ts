@@ -42,7 +42,7 @@ export function wrap(key: Uint8Array, secret: Uint8Array): Uint8Array {
  * @throws `RangeError` for a key or room of another length
  */
 export function unwrap(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): boolean {
-  checkRoom(key, wrapped, out)
+  clearRoom(key, wrapped, out)
   if (wrapped.byteLength < 24 || wrapped.byteLength % 8 !== 0) return false
   return unwrapInto('id-aes256-wrap', KW_IV, key, wrapped, out) === out.byteLength
 }
@@ -74,15 +74,16 @@ export function unwrapPadded(
   wrapped: Uint8Array,
   out: Uint8Array,
 ): number | undefined {
-  checkRoom(key, wrapped, out)
+  clearRoom(key, wrapped, out)
   if (wrapped.byteLength < 16 || wrapped.byteLength % 8 !== 0) return undefined
   return unwrapInto('id-aes256-wrap-pad', KWP_IV, key, wrapped, out)
 }
 
-function checkRoom(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): void {
+function clearRoom(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): void {
   assertBytes(key, 'wrapping key', KEY_BYTES)
   assertBytes(wrapped, 'wrapped key')
   assertBytes(out, 'room for a key', Math.max(wrapped.byteLength - OVERHEAD_BYTES, 0))
+  out.fill(0)
 }
 
 function unwrapInto(
@@ -92,7 +93,6 @@ function unwrapInto(
   wrapped: Uint8Array,
   out: Uint8Array,
 ): number | undefined {
-  out.fill(0)
   try {
     const secret = createDecipheriv(algorithm, key, iv).update(wrapped)
     out.set(secret)

@@ -4,8 +4,6 @@
  */
 import { createHash, randomInt } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
 
 import { assertBytes, equalBytes, fromHex } from '@stronghold/core'
 
@@ -89,8 +87,8 @@ export class Secp256k1 {
    * @throws `VaultError` `internal` where its file is not the one that was reviewed
    */
   constructor() {
-    const beside = createRequire(import.meta.url).resolve('tiny-secp256k1')
-    const file = readFileSync(new URL('../secp256k1.wasm', pathToFileURL(beside)))
+    const path = new URL('secp256k1.wasm', import.meta.resolve('tiny-secp256k1'))
+    const file = readFileSync(path)
     if (!equalBytes(createHash('sha256').update(file).digest(), WASM_SHA256)) {
       throw new VaultError(
         'internal',
