@@ -76,6 +76,8 @@ export interface ProcedureInit<
   output: Output
   roles: Roles & { readonly [R in keyof Roles]: R extends keyof Input ? Role : never }
   egress: Egress
+  /** Why fields that fit one by one make no sense together; nothing where they do. */
+  refuse?: (input: z.output<z.ZodObject<Input, z.core.$strict>>) => string | undefined
 }
 
 /** What a caller passes to a procedure: paths are text. */
@@ -108,13 +110,21 @@ export function defineProcedure<
   }
   const made = Object.values<Role>(roles).filter(({ access }) => access === 'create')
   if (made.length > 1) throw bad('it makes more than one record')
+  const { refuse } = init
+  const input = z.strictObject(init.input)
   return Object.freeze({
     name,
     version: init.version ?? 1,
     summary: init.summary,
     source: init.source,
     remote: init.remote,
-    input: z.strictObject(init.input),
+    input:
+      refuse === undefined
+        ? input
+        : input.superRefine((value, context) => {
+            const message = refuse(value)
+            if (message !== undefined) context.addIssue({ code: 'custom', message, input: value })
+          }),
     output: z.strictObject(init.output),
     roles: Object.freeze(roles),
     egress,
