@@ -7,6 +7,7 @@ import type { Ran, StatusCode } from '@stronghold/core'
 import type { Clock } from './clock.ts'
 import type { Refusal } from './connection/admission.ts'
 import type { Layer } from './errors.ts'
+import type { FindSource, FoundPeer } from './find/find.ts'
 import type { DecidedBy } from './firewall/decide.ts'
 import type { AskEnd } from './firewall/firewall.ts'
 import type { Direction } from './firewall/rules.ts'
@@ -182,6 +183,43 @@ export interface ObservedAddressEvent extends EventBase {
   readonly address: Address
 }
 
+/** Somebody was found: an address, and no more than that. */
+export interface FoundEvent extends EventBase, FoundPeer {
+  readonly type: 'found'
+}
+
+/** A way of finding does not work, or failed a search. */
+export interface FindFailedEvent extends EventBase {
+  readonly type: 'findFailed'
+  readonly source: FindSource
+  readonly message: string
+}
+
+/** A relay granted or renewed a reservation: others reach us through it. */
+export interface RelayReservedEvent extends EventBase {
+  readonly type: 'relayReserved'
+  /** As it was listened on: `RELAY/p2p-circuit`. */
+  readonly address: Address
+  readonly relay: PeerId
+  /** Where others reach us, without our own peer id. */
+  readonly addresses: readonly Address[]
+  /** Since the epoch. It is renewed before. */
+  readonly expiresAtMs: number
+}
+
+/** A relay cannot be used, or no more: it is tried again. */
+export interface RelayLostEvent extends EventBase {
+  readonly type: 'relayLost'
+  /** As it was listened on: `RELAY/p2p-circuit`. */
+  readonly address: Address
+  readonly code: StatusCode
+  readonly message: string
+  /** Failures since it last stood, this one included. */
+  readonly failures: number
+  /** Since the epoch. */
+  readonly retryAtMs: number
+}
+
 /** This subscriber was too slow: so many events were dropped just here. */
 export interface MissedEvent extends EventBase {
   readonly type: 'missed'
@@ -206,6 +244,10 @@ export type NodeEvent =
   | PeerIdentifiedEvent
   | AddressesChangedEvent
   | ObservedAddressEvent
+  | RelayReservedEvent
+  | RelayLostEvent
+  | FoundEvent
+  | FindFailedEvent
   | MissedEvent
 
 /** What can be asked for; `'missed'` comes unasked. */
@@ -234,6 +276,8 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   peerIdentified: true,
   addressesChanged: true,
   observedAddress: true,
+  found: true,
+  findFailed: true,
 }
 
 /** How to subscribe. */

@@ -115,6 +115,66 @@ export interface P2pLimits {
   /** Peers whose `onNewPeer` verdict is remembered; the least recently used is forgotten. Default 4,096. */
   maxNewPeerVerdicts: number
 
+  // Relays: what we ask of one
+  /** Relays that we are reached through at once. The next one is refused. Default 8. */
+  maxRelays: number
+  /** Longest one exchange of messages with a relay, or as one, may take. Default 10,000. */
+  relayTimeoutMs: number
+  /** Longest pause between two tries to get a relay back; the first ones are shorter. Default 60,000. */
+  maxRelayRetryMs: number
+  /** Longest message of a relay, or to one, length excluded. Default 4,096. */
+  maxRelayMessageBytes: number
+
+  // Relays: what we give as one
+  /** Peers with a reservation. The next one is refused. Default 128. */
+  maxRelayReservations: number
+  /** Peers with a reservation from one address (IPv6: one /64). The next one is refused. Default 16. */
+  maxRelayReservationsPerAddress: number
+  /** How long a reservation stands unless it is renewed. Default 1 h. */
+  relayReservationMs: number
+  /** Circuits in all, those that are being opened included. The next one is refused. Default 512. */
+  maxRelayCircuits: number
+  /** Circuits opened by one peer. The next one is refused. Default 16. */
+  maxRelayCircuitsPerPeer: number
+  /** Circuits opened from one address (IPv6: one /64). The next one is refused. Default 64. */
+  maxRelayCircuitsPerAddress: number
+  /** Circuits to one peer. The next one is refused. Default 64. */
+  maxRelayCircuitsPerTarget: number
+  /** Bytes a circuit carries in each direction before it is cut; 0 for no bound. Default 128 KiB. */
+  maxRelayCircuitBytes: number
+  /** How long a circuit stands before it is cut; 0 for no bound. Default 2 min. */
+  maxRelayCircuitMs: number
+  /** Bytes carried for one peer in 24 h, from it and to it. Past it its circuits are cut; 0 for no bound. Default 1 GiB. */
+  maxRelayBytesPerPeer: number
+  /** Peers whose use of the relay is remembered. The least recently seen is forgotten. Default 4,096. */
+  maxRelayAccounts: number
+
+  // Finding peers
+  /** Peers that one search, or one way of finding, remembers at once. Further ones are not told, or push out the oldest unread. Default 256. */
+  maxFoundPeers: number
+  /** Longest that what was found is kept without being found again. Default 2 h. */
+  maxFoundTtlMs: number
+  /** Longest one search takes that names no time. Default 30,000. */
+  findTimeoutMs: number
+  /** Searches at once. The next one fails `resource_exhausted`. Default 64. */
+  maxSearches: number
+  /** Namespaces advertised at once. The next one fails `resource_exhausted`. Default 64. */
+  maxAdvertisements: number
+  /** Longest mDNS packet read. A longer one is dropped. Default 9,000, the most RFC 6762 allows. */
+  maxMdnsPacketBytes: number
+  /** Questions and records in one mDNS packet. One with more is dropped. Default 256. */
+  maxMdnsRecords: number
+  /** mDNS packets read in a second, and at once, from one sender. What is more is dropped unread. Default 50. */
+  mdnsPacketsPerSecond: number
+  /** mDNS answers sent in a second, each link. What is more is not answered. Default 4. */
+  mdnsAnswersPerSecond: number
+  /** Peers that one sender's mDNS packets may speak for. Default 32. */
+  maxMdnsPeersPerSender: number
+  /** Longest time between two of our own mDNS queries; the first come sooner. Default 60,000. */
+  mdnsQueryIntervalMs: number
+  /** How often it is looked whether network interfaces came or went. Default 5,000. */
+  mdnsInterfacePollMs: number
+
   // Everything else
   /** Peers in the address book. The least recently useful is forgotten. Default 4,096. */
   maxPeersInBook: number
@@ -196,6 +256,33 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxAsksPerPeer: 16,
   askTimeoutMs: 30_000,
   maxNewPeerVerdicts: 4096,
+  maxRelays: 8,
+  relayTimeoutMs: 10_000,
+  maxRelayRetryMs: 60_000,
+  maxRelayMessageBytes: 4096,
+  maxRelayReservations: 128,
+  maxRelayReservationsPerAddress: 16,
+  relayReservationMs: 60 * MINUTE,
+  maxRelayCircuits: 512,
+  maxRelayCircuitsPerPeer: 16,
+  maxRelayCircuitsPerAddress: 64,
+  maxRelayCircuitsPerTarget: 64,
+  maxRelayCircuitBytes: 128 * KIB,
+  maxRelayCircuitMs: 2 * MINUTE,
+  maxRelayBytesPerPeer: 1024 * MIB,
+  maxRelayAccounts: 4096,
+  maxFoundPeers: 256,
+  maxFoundTtlMs: 120 * MINUTE,
+  findTimeoutMs: 30_000,
+  maxSearches: 64,
+  maxAdvertisements: 64,
+  maxMdnsPacketBytes: 9000,
+  maxMdnsRecords: 256,
+  mdnsPacketsPerSecond: 50,
+  mdnsAnswersPerSecond: 4,
+  maxMdnsPeersPerSender: 32,
+  mdnsQueryIntervalMs: 60_000,
+  mdnsInterfacePollMs: 5000,
   maxPeersInBook: 4096,
   maxAddressesPerPeer: 16,
   maxBufferedEvents: 1024,
@@ -210,7 +297,13 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
 })
 
 /** Limits that may be zero, which switches the thing off. */
-const MAY_BE_ZERO: ReadonlySet<string> = new Set(['idleTimeoutMs', 'reservedConnections'])
+const MAY_BE_ZERO: ReadonlySet<string> = new Set([
+  'idleTimeoutMs',
+  'reservedConnections',
+  'maxRelayCircuitBytes',
+  'maxRelayCircuitMs',
+  'maxRelayBytesPerPeer',
+])
 
 /** Limits that cannot be raised further: the codec goes no deeper than its stack is safe. */
 const AT_MOST: ReadonlyMap<string, number> = new Map([['maxNesting', 1024]])

@@ -1,7 +1,11 @@
 /** What browsers do not have. Each says so when it is used, not when it is loaded. */
 import { P2pError } from '../errors.ts'
 
+import type { MulticastRuntime } from './multicast.ts'
 import type { TlsRuntime } from './tls.ts'
+
+/** A browser reaches no multicast group. */
+export const multicastRuntime: MulticastRuntime | undefined = undefined
 
 /** @throws `P2pError` `unimplemented`, always */
 export async function readSecretFile(
