@@ -34,3 +34,57 @@ export const MAX_HPKE_MESSAGES: number = 2 ** 32
 
 /** Longest secret that an HPKE context exports, in bytes, a constant (RFC 9180 §5.3: 255 hashes). A longer one is a `RangeError`. */
 export const MAX_HPKE_EXPORT_BYTES: number = 255 * 32
+
+/** Longest file of keys or signatures that is read (PEM, OpenSSH, SSHSIG), in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_KEY_FILE_BYTES: number = 64 * 1024
+
+/** Most rounds of the KDF of an OpenSSH private key, a constant: some ten seconds. More is a `RangeError` before any is computed. */
+export const MAX_BCRYPT_ROUNDS = 1024
+
+/** Longest readable half of a header, in bytes, a constant; a longer one is a damaged header (`unlock_failed`). */
+export const MAX_HEADER_BYTES: number = 64 * 1024
+
+/** Most unlockers of one vault, a constant; one more is a `RangeError`. */
+export const MAX_UNLOCKERS = 8
+
+/** Longest name of an unlocker, in characters, a constant; a longer one is a `RangeError`. */
+export const MAX_UNLOCKER_NAME_LENGTH = 64
+
+/** Highest kind of a row, a constant; a higher one is a `RangeError`. */
+export const MAX_ROW_KIND = 63
+
+/** Longest id of a row, in bytes, a constant; a longer one is a `RangeError`. */
+export const MAX_ROW_ID_BYTES = 64
+
+/** Longest header of an age file, in bytes, a constant: room for some 2,000 recipients. A longer one is refused (`RangeError`) while it is read. */
+export const MAX_AGE_HEADER_BYTES: number = 256 * 1024
+
+/** Most recipients in the header of an age file, a constant. More are refused (`RangeError`) while it is read. */
+export const MAX_AGE_STANZAS: number = 1024
+
+/** Longest run of white space before or after the armor of an age file, in bytes, a constant. A longer one is refused (`RangeError`). */
+export const MAX_AGE_WHITESPACE_BYTES: number = 1024
+
+/** Work factor of a passphrase written into an age file, as log₂ N. Default 18 (256 MiB for about a second); 10 to `MAX_AGE_LOG_N` is taken. */
+export const DEFAULT_AGE_LOG_N: number = 18
+
+/** Least work factor that is written, as log₂ N, a constant. A lower one is a `RangeError`. */
+export const MIN_AGE_LOG_N: number = 10
+
+/** Highest work factor of a passphrase that is read by default, as log₂ N: 4 GiB. A higher one is refused (`RangeError`) before computing. */
+export const MAX_AGE_LOG_N: number = 22
+
+/** Longest list of identities in one file, in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_AGE_IDENTITY_FILE_BYTES: number = 64 * 1024
+
+/** Longest row that says what is written about a record, in bytes, a constant; a longer one is damaged. 1,024 versions fit. */
+export const MAX_RECORD_BYTES: number = 1024 * 1024
+
+/** What an input may have beside `maxInputBytes`, in bytes, a constant: names, labels, contexts, the head of an envelope. */
+export const INPUT_OVERHEAD_BYTES: number = 16 * 1024
+
+/** Most nonces of one version of an AES-GCM key, a constant (DESIGN: refused above 2³¹); then `key_worn_out`. */
+export const MAX_NONCES: number = 2 ** 31
+
+/** How many nonces of an AES-GCM key are written down as taken at a time, a constant: a crash skips that many at most. */
+export const NONCE_BLOCK = 1024

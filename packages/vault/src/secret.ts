@@ -48,6 +48,8 @@ interface Range {
  * is lent out of it.
  */
 export class Slab implements Disposable {
+  readonly #allocation: Buffer
+  /** The same memory as plain bytes: `slice` of a Buffer would lend it a second time. */
   readonly #memory: Uint8Array
   readonly #lent = new Set<LentSecret>()
   /** Free ranges in order of place; neighbours are always joined. */
@@ -64,8 +66,9 @@ export class Slab implements Disposable {
   constructor(init: SlabInit = {}) {
     const size = roundUp(init.bytes ?? DEFAULT_SLAB_BYTES, 4096)
     const before = lockedBytes()
-    this.#memory = sodium.sodium_malloc(size)
+    this.#allocation = sodium.sodium_malloc(size)
     const after = lockedBytes()
+    this.#memory = new Uint8Array(this.#allocation.buffer, this.#allocation.byteOffset, size)
     // libsodium reports success even where mlock failed, so the kernel is asked.
     this.locked =
       before === undefined || after === undefined
@@ -141,7 +144,7 @@ export class Slab implements Disposable {
     this.#lent.clear()
     this.#free = []
     sodium.sodium_memzero(this.#memory)
-    sodium.sodium_free(this.#memory)
+    sodium.sodium_free(this.#allocation)
   }
 
   #giveBack(secret: LentSecret, from: number, to: number): void {

@@ -40,16 +40,17 @@ export interface StoredHeader {
 
 /** One change of everything: all of it is there afterwards, or none. */
 export interface Change {
-  readonly header: StoredHeader
-  /** Written over what stands there. */
-  readonly put: readonly StoredRow[]
-  readonly remove: readonly RowName[]
-  readonly plainPut: readonly PlainRow[]
-  readonly plainRemove: readonly RowName[]
-  /** Appended in order. */
-  readonly entries: readonly StoredEntry[]
+  /** Written over what stands there. Read one by one, so that a whole vault can be sealed anew without being held. */
+  readonly put: Iterable<StoredRow>
+  readonly remove: Iterable<RowName>
+  readonly plainPut: Iterable<PlainRow>
+  readonly plainRemove: Iterable<RowName>
+  /** Written at their positions. */
+  readonly entries: Iterable<StoredEntry>
   /** Entries before this position go. 0 keeps all. */
   readonly cutEntriesBefore: number
+  /** Asked for last, when all of the above was read. */
+  header(): StoredHeader
 }
 
 /**
@@ -65,20 +66,25 @@ export interface Store {
   row(kind: number, id: Uint8Array): StoredRow | undefined
   /** Rows of `plain`, of one kind where one is given, in the order of kind and id. */
   plain(kind?: number): Iterable<PlainRow>
+  plainRow(kind: number, id: Uint8Array): PlainRow | undefined
   /** Audit entries in order from a position, at most `count`. */
   entries(from: number, count?: number): Iterable<StoredEntry>
   /** Bytes that the audit takes up, about. */
   entryBytes(): number
   /**
    * Changes everything at once. When it returns, the change survives a power cut. When it throws `disk_full` or
-   * `read_only`, nothing has changed; when it throws `disk_failed`, either may be: reopen and read.
+   * `read_only`, or what the change's own iterables throw, nothing has changed; when it throws `disk_failed`, either may
+   * be: reopen and read. Rows may be read while a change is read, and are as they were before it or after it.
    */
   commit(change: Change): void
   /** Changes `plain` alone, of the kinds from 16, also while the vault is locked. As durable as `commit`. */
   commitPlain(put: readonly PlainRow[], remove: readonly RowName[]): void
   /** Folds logs in and overwrites what was removed, so that removed bytes stand in no file. Durable when it returns. */
   compact(): void
-  /** Forgets what it holds in memory and reads from the disk again; the lock stays. */
+  /**
+   * Forgets what it holds in memory and reads from the disk again; what it finds there is durable when it returns. Where
+   * another process took the lock meanwhile it throws `held`, and so does everything until the next `reopen`.
+   */
   reopen(): void
   /** Lets go. Again does nothing. */
   close(): void
