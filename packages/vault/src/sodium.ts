@@ -82,6 +82,17 @@ export interface Sodium {
     secretKey: Uint8Array,
   ): boolean
 
+  /** ChaCha20 as it was first published: 8 bytes of nonce, and blocks counted from `block`. */
+  crypto_stream_chacha20_xor_ic(
+    out: Uint8Array,
+    message: Uint8Array,
+    nonce: Uint8Array,
+    block: number,
+    key: Uint8Array,
+  ): void
+  /** Poly1305: a tag of 16 bytes under a key of 32 that is used once. */
+  crypto_onetimeauth_verify(tag: Uint8Array, message: Uint8Array, key: Uint8Array): boolean
+
   crypto_pwhash(
     out: Uint8Array,
     password: Uint8Array,
