@@ -1,0 +1,206 @@
+/**
+ * Whether a request may run. Pure and total: what no rule allows is denied. A request touches several records in several
+ * roles; each of these cells is decided by itself, and the strictest wins.
+ */
+import type { Path, Pattern } from '@stronghold/core'
+import { matches } from '@stronghold/core'
+import { isWithin, NO_PATH } from '@stronghold/vault/catalog'
+import type { Egress } from '@stronghold/vault/catalog'
+
+import { BLIND_FORMATS } from './rule.ts'
+import type { Effect, Limit, Rule } from './rule.ts'
+
+/** One record in one role, in one format of what is signed there. */
+export interface Cell {
+  readonly procedure: string
+  readonly role: string
+  readonly path: Path | typeof NO_PATH
+  /** `sshsig:git`, `raw` …; absent where the procedure has no formats. */
+  readonly format?: string
+  /** The most that leaves of the record. */
+  readonly egress: Egress
+}
+
+/** Who asks for what, when. */
+export interface Request {
+  readonly peer: string
+  /** Added by the owner. Who is not known gets nothing, whatever rules say. */
+  readonly known: boolean
+  readonly tags: ReadonlySet<string>
+  /** At least one; an empty list is denied. */
+  readonly cells: readonly Cell[]
+  readonly nowMs: number
+}
+
+/** What was used before: counted and remembered elsewhere. */
+export interface Memory {
+  /** Uses of a rule within a window that ends now: executed and reserved ones. */
+  used(ruleId: string, windowMs: number): number
+  /** Is there an unexpired approval that was remembered for this cell, made under this rule. */
+  granted(cell: Cell, rule: Rule): boolean
+}
+
+/** Why a cell was decided as it was. */
+export type Ground =
+  | { readonly kind: 'rule'; readonly rule: Rule }
+  /** A limit of the rule is used up. */
+  | { readonly kind: 'limit'; readonly rule: Rule; readonly limit: Limit }
+  /** The rule asks, and a remembered approval answers. */
+  | { readonly kind: 'grant'; readonly rule: Rule }
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'unknown-peer' }
+
+/** What was decided about one cell. */
+export interface CellDecision {
+  readonly cell: Cell
+  readonly verdict: Effect
+  readonly ground: Ground
+}
+
+/** What was decided about a request: the strictest of its cells. */
+export interface Decision {
+  readonly verdict: Effect
+  /** The cell that decided: the first of the strictest; `undefined` for a request without cells. */
+  readonly decidedBy: CellDecision | undefined
+  readonly cells: readonly CellDecision[]
+  /** Rules whose limits this request uses, each once. */
+  readonly charges: readonly Rule[]
+}
+
+/** A list of rules made ready to decide: made once per change, used for every request. */
+export interface CompiledRules {
+  readonly rules: readonly Rule[]
+  /** By `procedure:role`; denials apart, the others in order. */
+  readonly byUse: ReadonlyMap<string, { denials: readonly Rule[]; ordered: readonly Rule[] }>
+}
+
+const STRICTNESS: Readonly<Record<Effect, number>> = { allow: 0, ask: 1, deny: 2 }
+
+/** Makes rules ready. Their order is the order of decision. */
+export function compile(rules: readonly Rule[]): CompiledRules {
+  const byUse = new Map<string, { denials: Rule[]; ordered: Rule[] }>()
+  for (const rule of rules) {
+    const uses = new Set(rule.procedures.map(({ procedure, role }) => useOf(procedure, role)))
+    for (const use of uses) {
+      let lists = byUse.get(use)
+      if (lists === undefined) byUse.set(use, (lists = { denials: [], ordered: [] }))
+      ;(rule.effect === 'deny' ? lists.denials : lists.ordered).push(rule)
+    }
+  }
+  return { rules, byUse }
+}
+
+/** Decides on a request. Never throws: a memory that throws denies. */
+export function decide(compiled: CompiledRules, request: Request, memory: Memory): Decision {
+  const cells = request.cells.map((cell) => decideCell(compiled, request, cell, memory))
+  let decidedBy: CellDecision | undefined
+  for (const cell of cells) {
+    if (decidedBy === undefined || STRICTNESS[cell.verdict] > STRICTNESS[decidedBy.verdict]) {
+      decidedBy = cell
+    }
+  }
+  const charges = new Set<Rule>()
+  for (const { ground } of cells) {
+    if (ground.kind === 'rule' || ground.kind === 'grant') {
+      if (ground.rule.limits.length > 0) charges.add(ground.rule)
+    }
+  }
+  return { verdict: decidedBy?.verdict ?? 'deny', decidedBy, cells, charges: [...charges] }
+}
+
+function decideCell(
+  compiled: CompiledRules,
+  request: Request,
+  cell: Cell,
+  memory: Memory,
+): CellDecision {
+  if (!request.known) return { cell, verdict: 'deny', ground: { kind: 'unknown-peer' } }
+  const lists = compiled.byUse.get(useOf(cell.procedure, cell.role))
+  for (const rule of lists?.denials ?? []) {
+    if (applies(rule, request, cell))
+      return { cell, verdict: 'deny', ground: { kind: 'rule', rule } }
+  }
+  for (const rule of lists?.ordered ?? []) {
+    if (!applies(rule, request, cell)) continue
+    const limit = rule.limits.find((one) => isUsedUp(rule, one, memory))
+    if (limit !== undefined) {
+      if (rule.whenUsedUp === 'next') continue
+      return { cell, verdict: 'deny', ground: { kind: 'limit', rule, limit } }
+    }
+    if (rule.effect === 'allow') return { cell, verdict: 'allow', ground: { kind: 'rule', rule } }
+    const granted = isGrantable(cell) && isGranted(cell, rule, memory)
+    return granted
+      ? { cell, verdict: 'allow', ground: { kind: 'grant', rule } }
+      : { cell, verdict: 'ask', ground: { kind: 'rule', rule } }
+  }
+  return { cell, verdict: 'deny', ground: { kind: 'nothing' } }
+}
+
+/** May an approval of this cell be remembered: never where nobody saw what was signed, nor where the secret itself leaves. */
+export function isGrantable(cell: Cell): boolean {
+  return !(cell.format !== undefined && isBlind(cell.format)) && isWithin(cell.egress, 'derived')
+}
+
+/** What a rule matches on, each by itself, so that `explain` can tell what is missing. */
+export const CONDITIONS = {
+  peer: (rule: Rule, { peer, tags }: Request): boolean =>
+    rule.peers.some((match) =>
+      match.kind === 'peer' ? match.id === peer : match.kind === 'tag' ? tags.has(match.tag) : true,
+    ),
+  procedure: (rule: Rule, _request: Request, { procedure, role }: Cell): boolean =>
+    rule.procedures.some((match) => match.procedure === procedure && match.role === role),
+  path: (rule: Rule, _request: Request, { path }: Cell): boolean =>
+    rule.paths.some((pattern) => isAt(pattern, path)),
+  format: (rule: Rule, _request: Request, { format }: Cell): boolean =>
+    format === undefined || coversFormat(rule, format),
+  time: ({ expiresAtMs }: Rule, { nowMs }: Request): boolean =>
+    expiresAtMs === undefined || nowMs < expiresAtMs,
+} as const
+
+/** Does every condition of a rule hold for a cell; limits apart. */
+export function applies(rule: Rule, request: Request, cell: Cell): boolean {
+  return (
+    CONDITIONS.time(rule, request) &&
+    CONDITIONS.peer(rule, request) &&
+    CONDITIONS.procedure(rule, request, cell) &&
+    CONDITIONS.path(rule, request, cell) &&
+    CONDITIONS.format(rule, request, cell)
+  )
+}
+
+/** Does a pattern hold a place. `-` matches itself alone. */
+export function isAt(pattern: Pattern | typeof NO_PATH, path: Path | typeof NO_PATH): boolean {
+  if (pattern === NO_PATH || path === NO_PATH) return pattern === path
+  return matches(pattern, path)
+}
+
+/** Does a rule's list of formats, or its absence, cover a format. */
+export function coversFormat(rule: Rule, format: string): boolean {
+  if (rule.formats === undefined) return rule.effect !== 'allow' || !isBlind(format)
+  const family = format.split(':', 1)[0]
+  return rule.formats.some((one) => one === format || one === family)
+}
+
+function isBlind(format: string): boolean {
+  return BLIND_FORMATS.has(format)
+}
+
+function isUsedUp(rule: Rule, limit: Limit, memory: Memory): boolean {
+  try {
+    return !(memory.used(rule.id, limit.windowMs) < limit.count)
+  } catch {
+    return true
+  }
+}
+
+function isGranted(cell: Cell, rule: Rule, memory: Memory): boolean {
+  try {
+    return memory.granted(cell, rule)
+  } catch {
+    return false
+  }
+}
+
+function useOf(procedure: string, role: string): string {
+  return `${procedure}:${role}`
+}
