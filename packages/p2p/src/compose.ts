@@ -3,6 +3,7 @@
  * calls `createLibp2p`; what is asked over its connections is not its business.
  */
 import type { Libp2p, Transport } from '@libp2p/interface'
+import type { Registrar } from '@libp2p/interface-internal'
 import { createLibp2p } from 'libp2p'
 
 import { transportRuntime } from '#runtime'
@@ -33,7 +34,7 @@ export interface Libp2pParts extends UpgraderComponents {
     listen(addresses: unknown[]): Promise<void>
     getListeners(): { getAddrs(): { toString(): string }[]; close(): Promise<void> }[]
   }
-  registrar: { getProtocols(): string[] }
+  registrar: Pick<Registrar, 'getProtocols' | 'handle'>
 }
 
 /** What a composed node is made of. */

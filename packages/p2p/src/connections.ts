@@ -20,6 +20,8 @@ export interface Live extends Link {
   readonly info: NodeConnection
   /** libp2p's object, once it exists: a first stream may come before. */
   connection: Libp2pConnection | undefined
+  /** What is left to it, where a relay carries it and sets bounds. */
+  budget: { readonly tired: boolean } | undefined
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
 }
@@ -43,6 +45,7 @@ export class Connections {
       info: Object.freeze({ id, ...info }),
       facts: Object.freeze({ id, direction, remoteAddress, security, relayed }),
       connection: undefined,
+      budget: undefined,
       why: undefined,
       channels: new Set(),
       usedAtMs: openedAtMs,
@@ -71,11 +74,12 @@ export class Connections {
     return some.filter((live) => live.connection !== undefined)
   }
 
-  /** The one to ask on: direct before relayed, then the newest. */
-  best(peer: PeerId): Live | undefined {
+  /** The one to ask on: direct before relayed, then the newest. One whose budget is half used up only if `tired`. */
+  best(peer: PeerId, tired = false): Live | undefined {
     let best: Live | undefined
     for (const live of this.#byPeer.get(peer) ?? []) {
       if (live.connection?.status !== 'open' || live.why !== undefined) continue
+      if (!tired && live.budget?.tired === true) continue
       if (best === undefined || !live.info.relayed || best.info.relayed) best = live
     }
     return best

@@ -278,6 +278,8 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   observedAddress: true,
   found: true,
   findFailed: true,
+  relayReserved: true,
+  relayLost: true,
 }
 
 /** How to subscribe. */

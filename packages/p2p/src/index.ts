@@ -11,6 +11,15 @@ export type {
   MissedEvent,
   NodeEvent,
 } from './events.ts'
+export type {
+  Advertisement,
+  AdvertisementState,
+  FindSource,
+  FoundPeer,
+  Wanted,
+} from './find/find.ts'
+export type { FindOptions } from './find/finding.ts'
+export type { FindInit, MdnsOptions } from './find/ways.ts'
 export type { FirewallControl } from './firewall/firewall.ts'
 export type {
   AskAnswer,
@@ -62,6 +71,10 @@ export type {
   Protocol,
   UploadOptions,
 } from './protocol.ts'
+export type { RelayQuota, RelayTotals, RelayUsage } from './reach/relay-accounts.ts'
+export type { RelayState } from './reach/relay-keeper.ts'
+export type { CircuitLimit } from './reach/relay-message.ts'
+export type { RelayControl, RelayInit, RelayServeInit, RelayStatus } from './reach/relays.ts'
 export type { ClientOptions, ServeOptions } from './requests.ts'
 export type { SecurityName } from './securities.ts'
 export type { Target } from './target.ts'

@@ -174,6 +174,24 @@ export interface P2pLimits {
   mdnsQueryIntervalMs: number
   /** How often it is looked whether network interfaces came or went. Default 5,000. */
   mdnsInterfacePollMs: number
+  /** Longest wait for a rendezvous message, as point and as client. Default 10,000. */
+  rendezvousTimeoutMs: number
+  /** How often a rendezvous point is asked again by a search that follows. Default 10,000. */
+  rendezvousPollMs: number
+  /** Longest answer taken of a rendezvous point. A longer one fails the search. Default 256 KiB. */
+  maxRendezvousAnswerBytes: number
+  /** Longest request taken as a rendezvous point, one signed peer record included. A longer one resets its stream. Default 8 KiB. */
+  maxRendezvousRequestBytes: number
+  /** Rendezvous requests answered in a second to one peer; four times as many at once. What is more is answered "unavailable". Default 8. */
+  rendezvousRequestsPerSecond: number
+  /** Rendezvous streams that one peer may have open. The next one is reset. Default 8. */
+  maxRendezvousStreams: number
+  /** Registrations held as a rendezvous point. The next one is refused. Default 8,192. */
+  maxRegistrations: number
+  /** Registrations of one peer. The next one is refused. Default 64. */
+  maxRegistrationsPerPeer: number
+  /** Registrations told in one answer; the rest is asked for with its cookie. Default 64. */
+  maxRegistrationsPerAnswer: number
 
   // Everything else
   /** Peers in the address book. The least recently useful is forgotten. Default 4,096. */
@@ -283,6 +301,15 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxMdnsPeersPerSender: 32,
   mdnsQueryIntervalMs: 60_000,
   mdnsInterfacePollMs: 5000,
+  rendezvousTimeoutMs: 10_000,
+  rendezvousPollMs: 10_000,
+  maxRendezvousAnswerBytes: 256 * KIB,
+  maxRendezvousRequestBytes: 8 * KIB,
+  rendezvousRequestsPerSecond: 8,
+  maxRendezvousStreams: 8,
+  maxRegistrations: 8192,
+  maxRegistrationsPerPeer: 64,
+  maxRegistrationsPerAnswer: 64,
   maxPeersInBook: 4096,
   maxAddressesPerPeer: 16,
   maxBufferedEvents: 1024,

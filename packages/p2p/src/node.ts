@@ -8,11 +8,13 @@ import { cryptoRuntime, transportRuntime } from '#runtime'
 
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
+import { CHANNEL_PROTOCOL } from './channel/channel.ts'
 import { compose } from './compose.ts'
 import type { Composed, TransportFactory } from './compose.ts'
 import { Connections } from './connections.ts'
 import type { Live, NodeConnection } from './connections.ts'
 import { Admission } from './connection/admission.ts'
+import { pipeOf } from './connection/message-stream.ts'
 import type { Pipe } from './connection/pipe.ts'
 import type { ConnectionInfo, RefusedConnection } from './connection/upgrader.ts'
 import { isP2pError, P2pError } from './errors.ts'
@@ -24,7 +26,13 @@ import type {
   EventStream,
   EventType,
   MissedEvent,
+  NewEvent,
 } from './events.ts'
+import type { Advertisement, FoundPeer, Wanted } from './find/find.ts'
+import { Finding } from './find/finding.ts'
+import type { FindOptions } from './find/finding.ts'
+import { checkFind, waysOf } from './find/ways.ts'
+import type { FindInit, Ways } from './find/ways.ts'
 import { Firewall } from './firewall/firewall.ts'
 import type { FirewallControl } from './firewall/firewall.ts'
 import type { ExportedRules, FirewallInit } from './firewall/rules.ts'
@@ -37,11 +45,24 @@ import { openIdentity } from './open-identity.ts'
 import type { Identity, IdentitySource } from './open-identity.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
+import type { RelayLink } from './reach/relay-client.ts'
+import { budgetOf, relayTransport } from './reach/relay-transport.ts'
+import { checkRelayInit, isRelayListen, Relays } from './reach/relays.ts'
+import type { RelayControl, RelayInit } from './reach/relays.ts'
 import { Requests } from './requests.ts'
 import type { ClientOptions, Opened, ServeOptions } from './requests.ts'
+import type { MulticastRuntime } from './runtime/multicast.ts'
 import { securitiesOf } from './securities.ts'
 import type { SecurityName } from './securities.ts'
-import { blockedError, dialError, notConnected, nowhere, readTarget } from './target.ts'
+import {
+  blockedError,
+  dialError,
+  isRelayed,
+  notConnected,
+  nowhere,
+  noWay,
+  readTarget,
+} from './target.ts'
 import type { Found, Target } from './target.ts'
 import type { Resolver } from './transports/dns.ts'
 
@@ -67,6 +88,10 @@ export interface NodeInit {
   webSocketAuthorities?: string | readonly string[]
   /** Asked for names in addresses. Default: the system's. */
   resolver?: Resolver
+  /** How peers are found, and we by them. Default: not at all. */
+  find?: FindInit
+  /** Relays that we are reached through, and being one. Default: neither. */
+  relay?: RelayInit
   /** Transports beside or in the place of ours: see `@stronghold/p2p/libp2p`. */
   transports?: readonly CustomTransport[]
 }
@@ -81,6 +106,8 @@ export interface NodeSeams {
   clock?: Clock
   /** So many bytes nobody can foresee. */
   random?: (length: number) => Uint8Array
+  /** How packets reach everybody on a network. */
+  multicast?: MulticastRuntime
 }
 
 /** Options of what may take long. */
@@ -106,6 +133,8 @@ export interface Node extends AsyncDisposable {
   readonly firewall: FirewallControl
   /** Where peers are. */
   readonly book: AddressBook
+  /** Relays at run time: those that we are reached through, and this node as one. */
+  readonly relay: RelayControl
   /**
    * Serves a protocol until the result is disposed.
    *
@@ -136,9 +165,28 @@ export interface Node extends AsyncDisposable {
   disconnect(peer: PeerId): Promise<void>
   /** All connections that are up, or those with one peer. */
   connections(peer?: PeerId): NodeConnection[]
+  /**
+   * Finds peers by all ways that are set up: whoever serves a namespace, one peer, or anybody. Their addresses go into
+   * the book; nothing is dialled, and nobody is trusted for having been found. `break` ends the search.
+   *
+   * @throws `RangeError`, `SyntaxError` and `TypeError` for what nobody can look for; `P2pError` `failed_precondition`
+   *   where no way is set up, `resource_exhausted` past `maxSearches`; on iteration, where every way failed
+   */
+  find(wanted?: Wanted, options?: FindOptions): AsyncIterableIterator<FoundPeer, undefined>
+  /**
+   * Says by all ways that are set up that we serve a namespace, until the result is disposed.
+   *
+   * @throws `RangeError` for a namespace that is none; `P2pError` as `find`, past `maxAdvertisements`
+   */
+  advertise(namespace: string): Advertisement
   /** Round trip to a connected peer, in milliseconds. @throws `P2pError` */
   ping(peer: PeerId, options?: DialOptions): Promise<number>
-  /** Listens on one more address, and says on which ones it came out. @throws `P2pError` */
+  /**
+   * Listens on one more address, and says on which ones it came out. On `RELAY/p2p-circuit` it waits for the first
+   * reservation, on `/p2p-circuit` for that of any relay in the book; both are kept from then on.
+   *
+   * @throws `P2pError`
+   */
   listen(address: string): Promise<Address[]>
   /** Stops listening there; connections stay. False where nothing listened. */
   unlisten(address: string): Promise<boolean>
@@ -197,12 +245,16 @@ const KEYS: ReadonlySet<string> = new Set([
   'webSocketAuthorities',
   'resolver',
   'transports',
+  'relay',
+  'find',
 ])
 
 function checkInit(init: NodeInit): void {
   for (const key of Object.keys(init)) {
     if (!KEYS.has(key)) throw new TypeError(`Cannot create a node: unknown key ${key.slice(0, 64)}`)
   }
+  if (init.relay !== undefined) checkRelayInit(init.relay)
+  if (init.find !== undefined) checkFind(init.find)
 }
 
 function platformTransports(init: NodeInit): TransportFactory[] {
@@ -234,6 +286,9 @@ class P2pNode implements Node {
   readonly #firewall: Firewall
   readonly #admission: Admission
   readonly #requests: Requests
+  readonly #relays: Relays
+  readonly #ways: Ways
+  readonly #finding: Finding
   readonly #connections = new Connections()
   readonly #stopping = new AbortController()
   #composed: Composed | undefined
@@ -274,6 +329,52 @@ class P2pNode implements Node {
       random: (length) => this.#random(length),
       open: (peer, protocol, signal) => this.#open(peer, protocol, signal),
     })
+    this.#relays = new Relays({
+      identity,
+      limits,
+      clock,
+      init: init.relay ?? {},
+      random: (length) => this.#random(length),
+      known: () => this.book.dialingRelays(),
+      connect: (relay, signal) => this.#connectRelay(relay, signal),
+      open: (peer, protocol) => this.#openDirect(peer, protocol),
+      addresses: () => this.#directAddresses(),
+      listen: (address) => this.#listenersUp().listen(address),
+      unlisten: (address) => this.unlisten(address),
+      emit: (event) => {
+        this.#onRelay(event)
+      },
+    })
+    this.#ways = waysOf(init.find ?? {}, {
+      peer: this.peer,
+      clock,
+      limits,
+      random: (length) => this.#random(length),
+      multicast: seams.multicast,
+      // Goodbyes are said when the node no longer runs.
+      addresses: () => this.#composed?.libp2p.getMultiaddrs().map((one) => addressOf(one)) ?? [],
+      onFound: (found) => {
+        this.#keep(found)
+      },
+      onProblem: (source, message) => {
+        this.#events.emit({ type: 'findFailed', source, message })
+      },
+    })
+    this.#finding = new Finding({
+      clock,
+      limits,
+      ...this.#ways,
+      parsePeer: parsePeerId,
+      wants: (peer) => peer !== this.peer && !this.#admission.isBlocked(peer),
+      onFound: (found) => {
+        this.#keep(found)
+        this.#events.emit({ type: 'found', ...found })
+      },
+      onFailed: (source, error) => {
+        const message = error instanceof Error ? error.message : String(error)
+        this.#events.emit({ type: 'findFailed', source, message })
+      },
+    })
   }
 
   get addresses(): Address[] {
@@ -283,6 +384,10 @@ class P2pNode implements Node {
 
   get firewall(): FirewallControl {
     return this.#firewall
+  }
+
+  get relay(): RelayControl {
+    return this.#relays
   }
 
   get blocked(): PeerId[] {
@@ -308,7 +413,15 @@ class P2pNode implements Node {
         limits: this.#limits,
       }),
       admission: this.#admission,
-      transports: [...transports, ...custom],
+      transports: [
+        ...transports,
+        ...custom,
+        relayTransport({
+          clock: this.#clock,
+          dial: (relay, to, signal) => this.#relays.dial(relay, to, signal),
+          listen: (address, arrivals) => this.#relays.listen(address, arrivals),
+        }),
+      ],
       resolver,
       announce: announce.map((one) => parseAddress(one)),
       agent: AGENT,
@@ -342,9 +455,29 @@ class P2pNode implements Node {
         ...(detail.agentVersion === undefined ? {} : { agent: detail.agentVersion }),
       })
     })
+    libp2p.addEventListener('self:peer:update', () => {
+      this.#finding.refresh()
+    })
+    for (const protocol of this.#relays.protocols) {
+      await composed.parts.registrar.handle(
+        protocol,
+        (stream, connection) => {
+          const info = composed.upgrader.infoOf(connection)
+          const taken = info !== undefined && this.#takeRelay(protocol, pipeOf(stream), info)
+          if (!taken) stream.abort(new Error('not taken'))
+        },
+        { maxInboundStreams: Infinity, maxOutboundStreams: Infinity },
+      )
+    }
     await libp2p.start()
     this.#listeners = new Listeners(composed.parts.transportManager, this.#events)
     for (const address of listen) await this.listen(address)
+    for (const address of this.#init.relay?.use ?? []) await this.#relays.use(address)
+    await this.#ways.start()
+    const { find } = this.#init
+    if (find !== undefined && find.announce !== false && this.#ways.advertisers.length > 0) {
+      this.#finding.advertise()
+    }
     if (this.#limits.idleTimeoutMs > 0) this.#watchIdle(this.#limits.idleTimeoutMs)
   }
 
@@ -392,6 +525,16 @@ class P2pNode implements Node {
     return this.#connections.list(peer).map(({ info }) => info)
   }
 
+  find(wanted?: Wanted, options?: FindOptions): AsyncIterableIterator<FoundPeer, undefined> {
+    this.#running()
+    return this.#finding.find(wanted, options)
+  }
+
+  advertise(namespace: string): Advertisement {
+    this.#running()
+    return this.#finding.advertise(namespace)
+  }
+
   async ping(peer: PeerId, options: DialOptions = {}): Promise<number> {
     const { libp2p, upgrader } = this.#running()
     const live = this.#connections.best(peer)
@@ -404,7 +547,9 @@ class P2pNode implements Node {
 
   async listen(address: string): Promise<Address[]> {
     this.#running()
-    const opened = await this.#listenersUp().listen(parseAddress(address))
+    const parsed = parseAddress(address)
+    const opened = await this.#listenersUp().listen(parsed)
+    if (isRelayListen(parsed)) return this.#reserved(parsed)
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
     return opened
   }
@@ -466,7 +611,10 @@ class P2pNode implements Node {
     this.#stopIdle?.()
     this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
     this.#requests.stopAsking()
+    await this.#finding.stop()
+    await this.#ways.stop()
     this.#firewall.close()
+    this.#relays.close()
     await this.#requests.stopAnswering()
     this.#mark(this.#connections.list(), 'closed')
     await this.#composed?.libp2p.stop()
@@ -497,6 +645,8 @@ class P2pNode implements Node {
     if (info === undefined) return
     const live = this.#connections.of(info)
     live.connection = connection
+    live.budget = budgetOf(connection)
+    if (live.budget !== undefined) this.#watchTired(live)
     const { peer, direction, remoteAddress: address, transport, security, muxer, relayed } = info
     const about = { peer, connection: live.info.id, address, direction }
     this.#events.emit({ type: 'connected', ...about, transport, security, muxer, relayed })
@@ -506,6 +656,7 @@ class P2pNode implements Node {
       const message = event.error === undefined ? {} : { message: event.error.message }
       this.#events.emit({ type: 'disconnected', ...about, reason, ...message })
       this.#requests.forget(peer)
+      if (!this.#connections.list(peer).some((one) => !one.info.relayed)) this.#relays.gone(peer)
     })
   }
 
@@ -521,31 +672,82 @@ class P2pNode implements Node {
     })
   }
 
-  async #connect({ peer, addresses }: Found, signal: AbortSignal | undefined): Promise<Live> {
-    const { libp2p, upgrader } = this.#running()
+  async #connect(found: Found, signal: AbortSignal | undefined, directly = false): Promise<Live> {
+    try {
+      return await this.#connectKnown(found, signal, directly)
+    } catch (error) {
+      if (!(await this.#isElsewhere(found.peer, error, signal))) throw error
+      return this.#connectKnown(found, signal, directly)
+    }
+  }
+
+  /** A peer may have moved: whether it was found where it was not looked for. */
+  async #isElsewhere(
+    peer: PeerId | undefined,
+    error: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const { signal: stopping } = this.#stopping
+    const ended = signal === undefined ? stopping : either(signal, stopping)
+    if (peer === undefined || ended.aborted || !this.#finding.canFind) return false
+    if (isP2pError(error, 'permission_denied')) return false
+    const tried = this.book.list(peer).map(({ address }) => address)
+    return this.#finding.again(peer, tried, ended)
+  }
+
+  /** What was found goes into the book, where it pushes out nothing that works. */
+  #keep({ peer, addresses, expiresAtMs }: FoundPeer): void {
+    if (peer === this.peer || this.#admission.isBlocked(peer)) return
+    const ttlMs = Math.min(expiresAtMs - this.#clock.nowMs(), this.#limits.maxFoundTtlMs)
+    if (ttlMs > 0) this.book.add(peer, addresses, { source: 'discovery', ttlMs })
+  }
+
+  /** Direct ways first, and where none of them works, through relays. */
+  async #connectKnown(
+    { peer, addresses }: Found,
+    signal: AbortSignal | undefined,
+    directly: boolean,
+  ): Promise<Live> {
+    this.#running()
     const known = peer === undefined ? undefined : this.#connections.best(peer)
-    if (known !== undefined) return known
+    if (known !== undefined && !(directly && known.info.relayed)) return known
     if (peer !== undefined && this.#admission.isBlocked(peer)) throw blockedError(peer)
-    const dial = peer === undefined ? addresses : this.#dialable(peer, addresses)
-    if (dial.length === 0) throw nowhere(peer)
+    const all = peer === undefined ? addresses : this.#dialable(peer, addresses)
+    const relayed = directly ? [] : all.filter((one) => isRelayed(one))
+    const ways = [all.filter((one) => !isRelayed(one)), relayed].filter((way) => way.length > 0)
     const ended =
       signal === undefined ? this.#stopping.signal : either(signal, this.#stopping.signal)
-    try {
-      const connection = await libp2p.dial(
-        dial.map((one) => toMultiaddr(one)),
-        { signal: ended },
-      )
-      const info = upgrader.infoOf(connection)
-      if (info === undefined) throw nowhere(peer)
-      this.book.succeeded(info.peer, info.remoteAddress)
-      return this.#connections.of(info)
-    } catch (error) {
-      if (signal?.aborted === true) throw signal.reason
-      const failed = dialError(error, peer, dial)
-      if (peer !== undefined) for (const one of dial) this.book.failed(peer, one)
-      this.#tellDialFailed(failed, dial, peer)
-      throw failed
+    const failures: P2pError[] = []
+    for (const way of ways) {
+      try {
+        return await this.#dial(peer, way, ended)
+      } catch (error) {
+        if (signal?.aborted === true) throw signal.reason
+        const failed = dialError(error, peer, way)
+        if (peer !== undefined) for (const one of way) this.book.failed(peer, one)
+        this.#tellDialFailed(failed, way, peer)
+        failures.push(failed)
+        if (ended.aborted) break
+      }
     }
+    throw noWay(peer, failures)
+  }
+
+  async #dial(
+    peer: PeerId | undefined,
+    way: readonly Address[],
+    signal: AbortSignal,
+  ): Promise<Live> {
+    const { libp2p, upgrader } = this.#running()
+    const connection = await libp2p.dial(
+      way.map((one) => toMultiaddr(one)),
+      // Where one is up that is used up or not direct, another is meant.
+      { signal, force: peer !== undefined && this.#connections.best(peer, true) !== undefined },
+    )
+    const info = upgrader.infoOf(connection)
+    if (info === undefined) throw nowhere(peer)
+    this.book.succeeded(info.peer, info.remoteAddress)
+    return this.#connections.of(info)
   }
 
   /** Addresses to try for a peer, each with its id at the end. */
@@ -577,13 +779,89 @@ class P2pNode implements Node {
     this.#stopIdle = this.#clock.setTimer(Math.ceil(timeoutMs / 4), () => {
       const nowMs = this.#clock.nowMs()
       for (const live of this.#connections.list()) {
-        const busy =
-          [...live.channels].some((channel) => channel.busy) ||
-          (live.connection?.streams.length ?? 0) > 0
-        if (busy) live.usedAtMs = nowMs
+        if (this.#isBusy(live) || this.#relays.needs(live.peer)) live.usedAtMs = nowMs
         else if (nowMs - live.usedAtMs >= timeoutMs) void this.#close(live, 'idle')
       }
       this.#watchIdle(timeoutMs)
+    })
+  }
+
+  #isBusy({ channels, connection }: Live): boolean {
+    if ([...channels].some((channel) => channel.busy)) return true
+    if (connection === undefined || connection.streams.length > 0) return connection !== undefined
+    // What is neither libp2p's nor a channel: circuits.
+    const streams = this.#composed?.upgrader.muxerOf(connection)?.session.streamCount ?? 0
+    return streams > channels.size
+  }
+
+  // Relays
+
+  /** What was listened on, once the relay granted it; where it did not, nothing is left. */
+  async #reserved(address: Address): Promise<Address[]> {
+    try {
+      const opened = await this.#relays.reserved(address)
+      for (const one of opened) this.#events.emit({ type: 'listening', address: one })
+      return [...opened]
+    } catch (error) {
+      await this.#listeners?.unlisten(address)
+      const message = error instanceof Error ? error.message : String(error)
+      this.#events.emit({ type: 'listenError', address, message })
+      throw error
+    }
+  }
+
+  async #connectRelay(relay: Address, signal: AbortSignal): Promise<RelayLink> {
+    const live = await this.#connect(readTarget(relay), signal, true)
+    const { connection, peer } = live
+    if (connection === undefined) throw notConnected(peer)
+    const address = live.info.remoteAddress.replace(/\/p2p\/[^/]+$/, '')
+    return {
+      peer,
+      address: `${address}/p2p/${peer}` as Address,
+      open: (protocol) => this.#openOn(live, protocol),
+      closed: new Promise((resolve) => {
+        connection.addEventListener('close', () => {
+          resolve()
+        })
+        if (connection.status !== 'open') resolve()
+      }),
+    }
+  }
+
+  #openDirect(peer: PeerId, protocol: string): Pipe | undefined {
+    const direct = this.#connections
+      .list(peer)
+      .findLast(({ info, connection }) => !info.relayed && connection?.status === 'open')
+    return direct === undefined ? undefined : this.#openOn(direct, protocol)
+  }
+
+  #directAddresses(): Uint8Array[] {
+    const all = this.#composed?.libp2p.getMultiaddrs() ?? []
+    const names = all.map((one) => ({ one, text: one.toString() }))
+    return names.filter(({ text }) => !text.includes('/p2p-circuit')).map(({ one }) => one.bytes)
+  }
+
+  #takeRelay(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
+    const { peer, remoteAddress, relayed } = info
+    const address = remoteAddress.replace(/\/p2p\/[^/]+$/, '') as Address
+    return this.#relays.take(protocol, pipe, { peer, address, relayed })
+  }
+
+  #onRelay(event: NewEvent): void {
+    this.#events.emit(event)
+    if (this.#composed === undefined || this.#stopped !== undefined) return
+    this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
+  }
+
+  /** A connection whose budget is half used up is closed once another has taken its place and nothing runs on it. */
+  #watchTired(live: Live): void {
+    this.#clock.setTimer(TIRED_POLL_MS, () => {
+      if (live.connection?.status !== 'open' || this.#stopped !== undefined) return
+      const { budget, peer } = live
+      const replaced = budget?.tired === true && this.#connections.best(peer) !== undefined
+      if (replaced && ![...live.channels].some((channel) => channel.busy)) {
+        void this.#close(live, 'replaced')
+      } else this.#watchTired(live)
     })
   }
 
@@ -597,17 +875,35 @@ class P2pNode implements Node {
   }
 
   #onPipe(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
-    return this.#requests.take(protocol, pipe, this.#connections.of(info))
+    return (
+      this.#requests.take(protocol, pipe, this.#connections.of(info)) ||
+      this.#takeRelay(protocol, pipe, info)
+    )
   }
 
   async #open(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Opened> {
-    const link = await this.#connect({ peer, addresses: [] }, signal)
-    const { upgrader } = this.#running()
-    const muxer = link.connection === undefined ? undefined : upgrader.muxerOf(link.connection)
+    let link: Live
+    try {
+      link = await this.#connect({ peer, addresses: [] }, signal)
+    } catch (error) {
+      // A channel that there is goes on by itself; what needs a stream of its own takes what is left of a budget.
+      const tired = this.#connections.best(peer, true)
+      if (protocol === CHANNEL_PROTOCOL || tired === undefined || signal.aborted) throw error
+      link = tired
+    }
+    return { pipe: this.#openOn(link, protocol), link }
+  }
+
+  #openOn({ peer, connection }: Live, protocol: string): Pipe {
+    const muxer =
+      connection === undefined ? undefined : this.#running().upgrader.muxerOf(connection)
     if (muxer === undefined) throw notConnected(peer)
-    return { pipe: muxer.openPipe(protocol), link }
+    return muxer.openPipe(protocol)
   }
 }
+
+// Ours: how often it is looked whether a relayed connection that was replaced may go.
+const TIRED_POLL_MS = 1000
 
 function either(a: AbortSignal, b: AbortSignal): AbortSignal {
   return AbortSignal.any([a, b])
@@ -617,7 +913,9 @@ const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', 
 
 function reasonOf(error: Error | undefined): DisconnectReason {
   if (error === undefined) return 'remote_closed'
-  if (isP2pError(error) && error.reason !== undefined) return REASONS[error.reason] ?? 'error'
+  if (!isP2pError(error)) return 'error'
+  if (error.layer === 'relay') return 'limit'
+  if (error.reason !== undefined) return REASONS[error.reason] ?? 'error'
   return 'error'
 }
 

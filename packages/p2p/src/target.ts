@@ -58,6 +58,26 @@ export function nowhere(peer: PeerId | undefined): P2pError {
   })
 }
 
+/** Whether an address leads through a relay. */
+export function isRelayed(address: Address): boolean {
+  return address.includes('/p2p-circuit')
+}
+
+/** Every way to a peer failed, each for its own reason; or there was none. */
+export function noWay(peer: PeerId | undefined, failures: readonly P2pError[]): P2pError {
+  const [first, second] = failures
+  if (first === undefined) return nowhere(peer)
+  if (second === undefined) return first
+  const { code, layer, address, reason } = second
+  return new P2pError(code, `${second.message}; and directly: ${first.message}`, {
+    layer,
+    cause: second,
+    ...(peer === undefined ? {} : { peer }),
+    ...(address === undefined ? {} : { address }),
+    ...(reason === undefined ? {} : { reason }),
+  })
+}
+
 /** The first error of ours in what a dial rejected with, or one around it. */
 export function dialError(
   error: unknown,

@@ -206,7 +206,8 @@ class PipeUpgrader implements P2pUpgrader {
       initiator: false,
       ahead: false,
       connectMs: 0,
-      expected: undefined,
+      // Only a relay says who is coming, and it is not believed: the handshake has to show the same peer.
+      expected: expectedPeer(connection.remoteAddr),
     }
     // Before a byte is read.
     const admitted = this.#init.admission.inbound(hostOf(connection.remoteAddr))

@@ -14,6 +14,8 @@ const MAX_UNACKNOWLEDGED = 256
 /** A stream's queue past which its writer waits, and below which it goes on. */
 const STREAM_QUEUE_BYTES = 262_144
 const STREAM_QUEUE_LOW_BYTES = 131_072
+/** Writes in a stream's queue past which its writer waits: each costs memory beside its bytes. */
+const STREAM_QUEUE_WRITES = 1024
 
 /** What a sender needs of its session. */
 export interface YamuxSenderInit {
@@ -91,9 +93,10 @@ export class YamuxSender {
       this.#queuedBytes += bytes
       if (stream.sendWindow > 0) this.ready(stream)
     }
-    if (stream.queuedBytes < STREAM_QUEUE_BYTES && this.#queuedBytes < this.#init.maxQueuedBytes) {
-      return true
-    }
+    const full =
+      stream.queuedBytes >= STREAM_QUEUE_BYTES ||
+      stream.writes.length - stream.writesHead >= STREAM_QUEUE_WRITES
+    if (!full && this.#queuedBytes < this.#init.maxQueuedBytes) return true
     stream.full = true
     this.#full.add(stream)
     this.wake() // a queue that is empty already drains in the next turn

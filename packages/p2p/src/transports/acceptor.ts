@@ -2,7 +2,7 @@
  * Hands pipes that came in to the upgrader, and stops what is under way when the listener stops. It knows nothing
  * of what the pipes run on.
  */
-import type { Logger, Upgrader } from '@libp2p/interface'
+import type { ConnectionLimits, Logger, Upgrader } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 
 import { PipeConnection } from '../connection/message-stream.ts'
@@ -20,8 +20,8 @@ export class Acceptor {
     this.#log = log
   }
 
-  /** Starts the upgrade of a pipe; resets it when that fails. Never throws. */
-  accept(pipe: Pipe, remoteAddr: Multiaddr): void {
+  /** Starts the upgrade of a pipe; resets it when that fails. Never throws. `limits`: what a relay lets it carry. */
+  accept(pipe: Pipe, remoteAddr: Multiaddr, limits?: ConnectionLimits): void {
     if (this.#stopped) {
       pipe.destroy()
       return
@@ -34,7 +34,7 @@ export class Acceptor {
     const abort = new AbortController()
     this.#upgrades.add(abort)
     const { signal } = abort
-    this.#upgrade(connection, signal)
+    this.#upgrade(connection, signal, limits)
       .catch((error: unknown) => {
         this.#log('no connection from %a - %e', remoteAddr, error)
         connection.abort(error instanceof Error ? error : new Error(String(error)))
@@ -48,14 +48,21 @@ export class Acceptor {
     for (const abort of this.#upgrades) abort.abort(new Error('the listener stopped'))
   }
 
-  async #upgrade(connection: PipeConnection, signal: AbortSignal): Promise<void> {
+  async #upgrade(
+    connection: PipeConnection,
+    signal: AbortSignal,
+    limits: ConnectionLimits | undefined,
+  ): Promise<void> {
     // An upgrader that does not look at its signal must not hold the socket.
     const reset = (): void => {
       connection.abort(signal.reason as Error)
     }
     signal.addEventListener('abort', reset)
     try {
-      await this.#upgrader.upgradeInbound(connection, { signal })
+      await this.#upgrader.upgradeInbound(connection, {
+        signal,
+        ...(limits === undefined ? {} : { limits }),
+      })
     } finally {
       signal.removeEventListener('abort', reset)
     }
