@@ -88,3 +88,15 @@ export const MAX_NONCES: number = 2 ** 31
 
 /** How many nonces of an AES-GCM key are written down as taken at a time, a constant: a crash skips that many at most. */
 export const NONCE_BLOCK = 1024
+
+/** Rows read from the database at a time, a constant: what a listing holds beside the row it gives. */
+export const ROWS_PER_READ = 32
+
+/** Pages of 4 KiB after which SQLite folds its log into the database, a constant. */
+export const WAL_PAGES = 1000
+
+/** Longest log that stays behind once it was folded in, in bytes, a constant; a longer one is cut. */
+export const JOURNAL_BYTES: number = 16 * 1024 * 1024
+
+/** Free pages from which compacting gives a file its size back where they are half of it, a constant. */
+export const VACUUM_PAGES = 1024

@@ -136,6 +136,11 @@ export class Slab implements Disposable {
     return secret
   }
 
+  /** Whether bytes are a view into this slab. */
+  holds(bytes: Uint8Array): boolean {
+    return bytes.buffer === this.#memory.buffer
+  }
+
   /** Wipes everything that is lent out, whoever holds it, and gives the memory back to the system. */
   [Symbol.dispose](): void {
     if (this.#gone) return

@@ -1,0 +1,417 @@
+/**
+ * Which records there are: what is written about each in memory, by path and by id, and the rows behind them. What a
+ * transaction changes is seen inside it at once and outside when it is committed. Secrets stay sealed until one is used.
+ * It knows nothing of procedures, and of labels only that they are kept.
+ */
+import type { Labels, RecordType } from './catalog/index.ts'
+import { VaultError } from './errors.ts'
+import type { VaultLimits } from './limits.ts'
+import { MAX_NONCES, NONCE_BLOCK } from './limits.ts'
+import {
+  decodeRecord,
+  decodeTombstone,
+  encodeRecord,
+  encodeTombstone,
+  idBytes,
+  LabelPool,
+  newest,
+  publicText,
+  versionOf,
+} from './record.ts'
+import type { Origin, RecordVersion, StoredRecord, Tombstone } from './record.ts'
+import type { Rows, Transaction } from './rows.ts'
+import type { Secret, Slab } from './secret.ts'
+
+/** Kinds of rows (`vault-format.md §2`). */
+export const RECORD_KIND = 1
+export const SECRET_KIND = 2
+export const TOMBSTONE_KIND = 3
+export const COUNTER_KIND = 4
+
+/** Looking records up. */
+export interface RecordLookup {
+  /** The record that stands at a path. */
+  at(path: string): StoredRecord | undefined
+  byId(id: string): StoredRecord | undefined
+}
+
+/** All records of an open vault. */
+export class Records implements RecordLookup {
+  readonly #byPath = new Map<string, StoredRecord>()
+  readonly #byId = new Map<string, StoredRecord>()
+  readonly #pool = new LabelPool()
+  /** Nonces taken since the vault was opened, by key version. Never counted down, whatever becomes of a transaction. */
+  readonly #nonces = new Map<string, number>()
+  readonly #rows: Rows
+  readonly #limits: Readonly<VaultLimits>
+
+  /** Reads what is written about every record. @throws `VaultError` `data_loss` (`damaged`) */
+  constructor(rows: Rows, limits: Readonly<VaultLimits>) {
+    this.#rows = rows
+    this.#limits = limits
+    for (const { value } of rows.list(RECORD_KIND)) {
+      const record = decodeRecord(value, this.#pool)
+      this.#byPath.set(record.path, record)
+      this.#byId.set(record.id, record)
+    }
+  }
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  at(path: string): StoredRecord | undefined {
+    return this.#byPath.get(path)
+  }
+
+  byId(id: string): StoredRecord | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** All of them, in no order. */
+  all(): Iterable<StoredRecord> {
+    return this.#byId.values()
+  }
+
+  /** Begins to change records within a transaction, whose commit publishes what was changed. */
+  change(tx: Transaction, when: { nowMs: number; epoch: number }): RecordChanges {
+    const changes = new RecordChanges(this, tx, when, {
+      rowId: (path) => this.#rows.id(RECORD_KIND, path),
+      limits: this.#limits,
+      pool: this.#pool,
+      nonces: this.#nonces,
+      publish: (changes) => {
+        for (const [id, record] of changes) {
+          const before = this.#byId.get(id)
+          if (before !== undefined) this.#byPath.delete(before.path)
+          if (record === undefined) this.#byId.delete(id)
+          else this.#byId.set(id, record)
+        }
+        // Paths last: a path that was left by one record may be another's by now.
+        for (const record of changes.values()) {
+          if (record !== undefined) this.#byPath.set(record.path, record)
+        }
+      },
+    })
+    tx.afterCommit(() => {
+      changes.publish()
+    })
+    return changes
+  }
+}
+
+interface Base {
+  rowId(path: string): Uint8Array
+  readonly limits: Readonly<VaultLimits>
+  readonly pool: LabelPool
+  readonly nonces: Map<string, number>
+  publish(changes: ReadonlyMap<string, StoredRecord | undefined>): void
+}
+
+/** A record to be made. */
+export interface RecordInit {
+  /** 16 random bytes as 32 hex digits. */
+  readonly id: string
+  readonly path: string
+  readonly type: RecordType
+  readonly labels: Labels
+  readonly origin: Origin
+  readonly from: readonly string[]
+  readonly publicKey: Uint8Array | undefined
+}
+
+/** Records inside one transaction. Every change is written as rows at once. */
+export class RecordChanges implements RecordLookup {
+  readonly #base: Records
+  readonly #tx: Transaction
+  readonly #when: { readonly nowMs: number; readonly epoch: number }
+  readonly #shared: Base
+  readonly #byPath = new Map<string, StoredRecord | undefined>()
+  readonly #byId = new Map<string, StoredRecord | undefined>()
+  /** How to take changes back, newest last. */
+  readonly #undo: (() => void)[] = []
+  #added = 0
+
+  constructor(base: Records, tx: Transaction, when: RecordChanges['when'], shared: Base) {
+    this.#base = base
+    this.#tx = tx
+    this.#when = when
+    this.#shared = shared
+  }
+
+  /** Time and epoch of this transaction. */
+  get when(): { readonly nowMs: number; readonly epoch: number } {
+    return this.#when
+  }
+
+  at(path: string): StoredRecord | undefined {
+    return this.#byPath.has(path) ? this.#byPath.get(path) : this.#base.at(path)
+  }
+
+  byId(id: string): StoredRecord | undefined {
+    return this.#byId.has(id) ? this.#byId.get(id) : this.#base.byId(id)
+  }
+
+  /** Runs `body`; where it throws, nothing of what it changed here or in rows is left, and the error goes on. */
+  savepoint<T>(body: () => T): T {
+    const mark = this.#undo.length
+    try {
+      return this.#tx.savepoint(body)
+    } catch (error) {
+      while (this.#undo.length > mark) this.#undo.pop()?.()
+      throw error
+    }
+  }
+
+  /** The transaction is committed: everybody sees it. */
+  publish(): void {
+    this.#shared.publish(this.#byId)
+  }
+
+  /**
+   * The secret of a version, in locked memory; whoever asked wipes it.
+   *
+   * @throws `VaultError` `data_loss` (`damaged`) where the row is missing
+   */
+  openSecret(record: StoredRecord, version: RecordVersion, slab: Slab): Secret {
+    const secret = this.#tx.open(SECRET_KIND, versionRowId(record.id, version.number), slab)
+    if (secret === undefined || secret.length !== version.length) {
+      secret?.wipe()
+      throw new VaultError('data_loss', `Cannot open record "${record.path}": its row is missing`, {
+        reason: 'damaged',
+      })
+    }
+    return secret
+  }
+
+  /**
+   * Writes a new record with its first version.
+   *
+   * @throws `VaultError` `failed_precondition` (`conflict`) where something stands at its path, `resource_exhausted` past
+   *   `maxRecords`
+   */
+  insert(init: RecordInit, secret: Uint8Array): StoredRecord {
+    this.assertFree(init.path)
+    if (this.#base.size + this.#added >= this.#shared.limits.maxRecords) {
+      throw new VaultError(
+        'resource_exhausted',
+        `Cannot create record "${init.path.slice(0, 64)}": there are ${this.#shared.limits.maxRecords} records already`,
+      )
+    }
+    const record: StoredRecord = {
+      ...newRecord(init, this.#when, secret.byteLength),
+      labels: this.#shared.pool.get(init.labels),
+    }
+    this.#tx.putSecret(SECRET_KIND, versionRowId(record.id, 1), secret)
+    this.#write(record)
+    return record
+  }
+
+  /** @throws `VaultError` `failed_precondition` (`conflict`) where something stands at a path */
+  assertFree(path: string): void {
+    if (this.at(path) === undefined) return
+    throw new VaultError(
+      'failed_precondition',
+      `Cannot create record "${path.slice(0, 64)}": something stands there`,
+      { reason: 'conflict' },
+    )
+  }
+
+  /**
+   * Adds a version, the newest from now on.
+   *
+   * @throws `VaultError` `resource_exhausted` past `maxVersions`
+   */
+  addVersion(
+    record: StoredRecord,
+    secret: Uint8Array,
+    publicKey: Uint8Array | undefined,
+  ): StoredRecord {
+    const { maxVersions } = this.#shared.limits
+    if (record.versions.length >= maxVersions) {
+      throw new VaultError(
+        'resource_exhausted',
+        `Cannot rotate record "${record.path}": it has ${maxVersions} versions already`,
+      )
+    }
+    const number = newest(record).number + 1
+    const version = newVersion(number, publicKey, this.#when, secret.byteLength)
+    this.#tx.putSecret(SECRET_KIND, versionRowId(record.id, number), secret)
+    return this.#change(record, { versions: [...record.versions, version] })
+  }
+
+  /**
+   * Versions below a number are refused from now on; with `remove` their bytes go, too.
+   *
+   * @throws `VaultError` `invalid_argument` where the newest would be one of them
+   */
+  retire(record: StoredRecord, below: number, remove: boolean): StoredRecord {
+    if (!Number.isSafeInteger(below) || below < 1 || below > newest(record).number) {
+      throw new VaultError(
+        'invalid_argument',
+        `Cannot retire versions of "${record.path}": the newest is ${newest(record).number}`,
+      )
+    }
+    // A minimum never falls: what was refused stays refused.
+    const minimum = Math.max(record.minimum, below)
+    const gone = remove ? record.versions.filter(({ number }) => number < below) : []
+    for (const { number } of gone) this.#removeVersionRows(record.id, number)
+    const versions = record.versions.filter((version) => !gone.includes(version))
+    return this.#change(record, { minimum, versions })
+  }
+
+  /** Writes other labels. That they are narrower is checked by whoever decides it. */
+  relabel(record: StoredRecord, labels: Labels): StoredRecord {
+    return this.#change(record, { labels: this.#shared.pool.get(labels) })
+  }
+
+  /** Takes a record away for good; a tombstone stays. */
+  remove(record: StoredRecord): void {
+    for (const { number } of record.versions) this.#removeVersionRows(record.id, number)
+    this.#tx.remove(RECORD_KIND, this.#shared.rowId(record.path))
+    const tombstone: Tombstone = {
+      path: record.path,
+      removedAtMs: this.#when.nowMs,
+      version: newest(record).number,
+    }
+    this.#tx.put(TOMBSTONE_KIND, idBytes(record.id), encodeTombstone(tombstone))
+    this.#set(record.id, record.path, undefined)
+  }
+
+  /** What is left of a record, or `undefined` where none of this id was taken away. */
+  tombstone(id: string): Tombstone | undefined {
+    const row = this.#tx.get(TOMBSTONE_KIND, idBytes(id))
+    return row === undefined ? undefined : decodeTombstone(row)
+  }
+
+  /**
+   * Counts a nonce of an AES-GCM key. Before the first of each block of 1,024 is used the whole block is written down as
+   * taken, so a crash skips nonces and never gives one twice.
+   *
+   * @throws `VaultError` `failed_precondition` (`key_worn_out`) past 2³¹, and for a version that was not made here in the
+   *   present epoch, whose nonces somebody else may have taken
+   */
+  countNonce(record: StoredRecord, version: RecordVersion): void {
+    if (!version.here || version.epoch !== this.#when.epoch) {
+      throw wornOut(record, 'it was not made here since the vault was made or restored')
+    }
+    const row = versionRowId(record.id, version.number)
+    const key = `${record.id}@${version.number}`
+    const written = this.#tx.get(COUNTER_KIND, row)
+    const reserved = written === undefined ? 0 : readUint32(written)
+    const taken = this.#shared.nonces.get(key) ?? reserved
+    if (taken >= MAX_NONCES) throw wornOut(record, 'it has encrypted as often as it may')
+    if (taken >= reserved) {
+      const block = new Uint8Array(4)
+      const upTo = Math.floor(taken / NONCE_BLOCK) * NONCE_BLOCK + NONCE_BLOCK
+      new DataView(block.buffer).setUint32(0, upTo)
+      this.#tx.put(COUNTER_KIND, row, block)
+    }
+    this.#shared.nonces.set(key, taken + 1)
+  }
+
+  #removeVersionRows(id: string, number: number): void {
+    const row = versionRowId(id, number)
+    this.#tx.remove(SECRET_KIND, row)
+    this.#tx.remove(COUNTER_KIND, row)
+  }
+
+  #change(record: StoredRecord, change: Partial<StoredRecord>): StoredRecord {
+    const changed = { ...record, ...change, changedAtMs: this.#when.nowMs }
+    this.#write(changed)
+    return changed
+  }
+
+  #write(record: StoredRecord): void {
+    this.#tx.put(RECORD_KIND, this.#shared.rowId(record.path), encodeRecord(record))
+    this.#set(record.id, record.path, record)
+  }
+
+  #set(id: string, path: string, record: StoredRecord | undefined): void {
+    const known = this.#byId.has(id)
+    const before = this.#byId.get(id)
+    const pathKnown = this.#byPath.has(path)
+    const pathBefore = this.#byPath.get(path)
+    const grown = Number(record !== undefined) - Number(this.byId(id) !== undefined)
+    this.#byId.set(id, record)
+    this.#byPath.set(path, record)
+    this.#added += grown
+    this.#undo.push(() => {
+      if (known) this.#byId.set(id, before)
+      else this.#byId.delete(id)
+      if (pathKnown) this.#byPath.set(path, pathBefore)
+      else this.#byPath.delete(path)
+      this.#added -= grown
+    })
+  }
+}
+
+/** A record with its first version, as a value; nothing is written. */
+export function newRecord(
+  init: RecordInit,
+  when: { readonly nowMs: number; readonly epoch: number },
+  length: number,
+): StoredRecord {
+  const { publicKey, ...rest } = init
+  return {
+    ...rest,
+    createdAtMs: when.nowMs,
+    changedAtMs: when.nowMs,
+    minimum: 1,
+    versions: [newVersion(1, publicKey, when, length)],
+  }
+}
+
+function newVersion(
+  number: number,
+  publicKey: Uint8Array | undefined,
+  when: { readonly nowMs: number; readonly epoch: number },
+  length: number,
+): RecordVersion {
+  return {
+    number,
+    createdAtMs: when.nowMs,
+    epoch: when.epoch,
+    here: true,
+    publicText: publicText(publicKey),
+    length,
+  }
+}
+
+/**
+ * The version that is used where one, or none, is named.
+ *
+ * @throws `VaultError` `not_found` for one that was trimmed or never was, `permission_denied` (`usage`) for one below the
+ *   minimum
+ */
+export function usableVersion(record: StoredRecord, number?: number): RecordVersion {
+  const version = number === undefined ? newest(record) : versionOf(record, number)
+  if (version === undefined) {
+    throw new VaultError('not_found', `Cannot use "${record.path}": no version ${number}`)
+  }
+  if (version.number < record.minimum) {
+    throw new VaultError(
+      'permission_denied',
+      `Cannot use "${record.path}": version ${version.number} is below its minimum ${record.minimum}`,
+      { reason: 'usage' },
+    )
+  }
+  return version
+}
+
+function versionRowId(id: string, version: number): Uint8Array {
+  const bytes = new Uint8Array(20)
+  bytes.set(idBytes(id))
+  new DataView(bytes.buffer).setUint32(16, version)
+  return bytes
+}
+
+function readUint32(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0)
+}
+
+function wornOut(record: StoredRecord, why: string): VaultError {
+  return new VaultError('failed_precondition', `Cannot encrypt with "${record.path}": ${why}`, {
+    reason: 'key_worn_out',
+  })
+}
