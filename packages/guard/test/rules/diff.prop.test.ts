@@ -65,29 +65,31 @@ function bruteForce(before: readonly Rule[], after: readonly Rule[]): Direction 
   return tighter ? (wider ? 'mixed' : 'tightens') : wider ? 'widens' : 'same'
 }
 
-/** The same limits everywhere: how often is told apart from what. */
-function withoutCounts(rules: readonly Rule[]): Rule[] {
-  return rules.map((rule) =>
-    rule.limits.length === 0 ? rule : { ...rule, limits: [{ count: 1, windowMs: 60_000 }] },
-  )
+/** Rules with one limit for all that have any, or for every rule that may have one: how often is told apart from what. */
+function alike(rules: readonly Rule[], everywhere: boolean): Rule[] {
+  return rules.map((rule) => {
+    if (rule.effect === 'deny' || (rule.limits.length === 0 && !everywhere)) return rule
+    const limits = [{ count: 1, windowMs: 60_000 }]
+    return { ...rule, limits, whenUsedUp: everywhere ? 'next' : rule.whenUsedUp }
+  })
+}
+
+/** Another list, the list with one rule exchanged, or the list in another order. */
+function changed(rules: readonly Rule[], others: readonly Rule[], cut: number): Rule[] {
+  const at = rules.length === 0 ? 0 : cut % rules.length
+  if (cut % 5 === 0) return [...others]
+  if (cut % 5 > 2) return [...rules.slice(at), ...rules.slice(0, at)]
+  const other = others.slice(0, 1).map((rule) => ({ ...rule, id: 'new' }))
+  return [...rules.slice(0, at), ...other, ...rules.slice(at + 1)]
 }
 
 describe('diff()', () => {
   it('says what every request of a small world says', () => {
     const seen = new Map<Direction, number>()
     fc.assert(
-      fc.property(ruleList(3, NAMED), ruleList(3, NAMED), fc.nat(), (one, two, cut) => {
-        const before = withoutCounts(one)
-        // Mostly a change of one rule, as people make them.
-        const at = before.length === 0 ? 0 : cut % before.length
-        const changed =
-          cut % 3 === 0
-            ? two
-            : [...before.slice(0, at), ...two.slice(0, 1), ...before.slice(at + 1)]
-        const after = withoutCounts(changed).map((rule, index) => ({
-          ...rule,
-          id: `r${index + 1}`,
-        }))
+      fc.property(ruleList(4, NAMED), ruleList(4, NAMED), fc.nat(), (one, two, cut) => {
+        const before = alike(one, cut % 2 === 0)
+        const after = changed(before, alike(two, cut % 2 === 0), cut)
         const expected = bruteForce(before, after)
         seen.set(expected, (seen.get(expected) ?? 0) + 1)
         expect(diff(before, after, VOCABULARY, 500).direction).toBe(expected)
@@ -121,6 +123,24 @@ describe('diff()', () => {
     expect(diff([rule('1/day')], [rule('2/day')], VOCABULARY, 0).direction).toBe('widens')
     expect(diff([rule('2/day')], [rule('1/day')], VOCABULARY, 0).direction).toBe('tightens')
     expect(diff([rule('2/day')], [rule('1/minute')], VOCABULARY, 0).direction).toBe('mixed')
+  })
+
+  it('sees what shows only when several limits are used up', () => {
+    const rule = (id: string, limits?: string[]): Rule => {
+      const words = {
+        id,
+        peers: ['ci'],
+        procedures: ['sign'],
+        paths: ['a'],
+        effect: 'ask' as const,
+      }
+      const spent = limits === undefined ? {} : { limits, when_used_up: 'next' as const }
+      return parseRule({ ...words, ...spent }, CONTEXT)
+    }
+    const limited = [rule('r1', ['1/day']), rule('r2', ['2/day'])]
+    const difference = diff([...limited, rule('r3')], limited, VOCABULARY, 0)
+    expect(difference.direction).toBe('tightens')
+    expect(difference.changes[0]?.usedUp).toEqual(['r1', 'r2'])
   })
 
   it('gives an example of what changed', () => {
