@@ -8,6 +8,8 @@ export interface VaultLimits {
   maxOpaqueBytes: number
   /** Longest value of the plain store, in bytes. A longer one is `invalid_argument`. Default 1 MiB. */
   maxStoreValueBytes: number
+  /** Most entries of the plain store. One more is `resource_exhausted`. Default 100,000. */
+  maxStoreEntries: number
   /** Most steps of one chain. More is `invalid_argument`. Default 16. */
   maxChainSteps: number
   /** Most rounds of PBKDF2 in one step. More is `invalid_argument`. Default 1,000,000. */
@@ -16,6 +18,8 @@ export interface VaultLimits {
   maxVersions: number
   /** Most records of a vault. One more is `resource_exhausted`. Default 1,000,000. */
   maxRecords: number
+  /** Most runs that wait for the end of their turn. One more is `resource_exhausted`. Default 65,536. */
+  maxQueuedRuns: number
 }
 
 /** The defaults. */
@@ -23,10 +27,12 @@ export const DEFAULT_LIMITS: Readonly<VaultLimits> = Object.freeze({
   maxInputBytes: 64 * 1024,
   maxOpaqueBytes: 64 * 1024,
   maxStoreValueBytes: 1024 * 1024,
+  maxStoreEntries: 100_000,
   maxChainSteps: 16,
   maxPbkdf2Rounds: 1_000_000,
   maxVersions: 1024,
   maxRecords: 1_000_000,
+  maxQueuedRuns: 65_536,
 })
 
 /** Most messages under one HPKE context, a constant; one more is `failed_precondition` (`key_worn_out`). RFC 9180 allows 2⁹⁶ − 1. */
@@ -100,3 +106,9 @@ export const JOURNAL_BYTES: number = 16 * 1024 * 1024
 
 /** Free pages from which compacting gives a file its size back where they are half of it, a constant. */
 export const VACUUM_PAGES = 1024
+
+/** Longest key of the plain store, in bytes of UTF-8, a constant. A longer one is `invalid_argument`. */
+export const MAX_STORE_KEY_BYTES = 1024
+
+/** Longest `vault.lock` that is read, in bytes, a constant; what stands behind is not looked at. */
+export const MAX_LOCK_FILE_BYTES = 4096
