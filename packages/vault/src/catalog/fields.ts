@@ -55,7 +55,10 @@ export const place = parsed(parsePath, 'path', 'path of 1 to 16 segments')
 /** Bytes of at most `max` and at least `min`, in bytes. */
 export function bytes(max: number, min = 0) {
   return z
-    .instanceof(Uint8Array)
+    .custom<Uint8Array>((value) => value instanceof Uint8Array, {
+      error: 'Expected bytes',
+      abort: true,
+    })
     .refine((value) => value.byteLength <= max, `Expected at most ${max} bytes`)
     .refine((value) => value.byteLength >= min, `Expected at least ${min} bytes`)
     .meta({ description: min === max ? `${max} bytes` : `bytes, ${min} to ${max}` })

@@ -135,9 +135,31 @@ export type Implementation<P extends Procedure> = (
   scope: Scope,
 ) => z.input<P['output']>
 
+/**
+ * Brings an input into a form that is carried out at once: for what takes too long for a batch and needs no record, as
+ * the KDF of an encrypted key file. Disposing wipes what the new input holds.
+ */
+export type Preparation<P extends Procedure> = (
+  input: z.output<P['input']>,
+  signal?: AbortSignal,
+) => Promise<Prepared<z.output<P['input']>>> | undefined
+
+/** An input that was brought into another form. */
+export interface Prepared<Input> extends Disposable {
+  /**
+   * Made of views into secret memory each time it is asked for: ask when it is carried out, not before.
+   *
+   * @throws `TypeError` once the memory is gone
+   */
+  readonly input: Input
+}
+
 /** A definition with what carries it out. */
 export interface Registered {
   readonly procedure: Procedure
+  /** Awaited before the batch, where there is one and it gives something; the input that it gives is carried out. */
+  readonly prepare:
+    ((input: never, signal?: AbortSignal) => Promise<Prepared<unknown>> | undefined) | undefined
   /** Its input was checked by `procedure.input`, its handles were made after `procedure.roles`. */
   readonly carryOut: (input: never, handles: never, scope: Scope) => unknown
 }
@@ -151,7 +173,11 @@ export class Registry {
    *
    * @throws `TypeError` for one that no `defineProcedure` made, that says no footprint or egress, or whose name is taken
    */
-  add<P extends Procedure>(procedure: P, carryOut: Implementation<P>): this {
+  add<P extends Procedure>(
+    procedure: P,
+    carryOut: Implementation<P>,
+    prepare?: Preparation<P>,
+  ): this {
     const { name, roles, egress, input } = procedure as Partial<Procedure>
     if (typeof name !== 'string' || input === undefined)
       throw new TypeError('Cannot register procedure: not one')
@@ -160,7 +186,7 @@ export class Registry {
     }
     if (this.#byName.has(name))
       throw new TypeError(`Cannot register procedure ${name}: the name is taken`)
-    this.#byName.set(name, { procedure, carryOut })
+    this.#byName.set(name, { procedure, carryOut, prepare })
     return this
   }
 
