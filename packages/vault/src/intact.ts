@@ -8,13 +8,11 @@ import { VaultError } from './errors.ts'
 import { decodeOpenHeader, decodeSealedHeader } from './header.ts'
 import type { SealedHeader } from './header.ts'
 import { nameKey } from './overlay.ts'
-import { damaged, openEntry } from './row.ts'
+import { damaged, isName, openEntry } from './row.ts'
 import { headerAssociated, openedLength, plainDigest, RowSum, SEAL_BYTES, unseal } from './seal.ts'
 import type { Keys } from './seal.ts'
+import { FIRST_LOOSE_KIND } from './stores/store.ts'
 import type { PlainRow, Store, StoredHeader } from './stores/store.ts'
-
-/** Kinds of `plain` below this one are under the header's digest and change only in a transaction. */
-export const FIRST_LOOSE_KIND = 16
 
 /** A vault as it was found. */
 export interface Found {
@@ -37,7 +35,7 @@ export function load(store: Store, keys: Keys): Found {
     const key = nameKey(row.kind, row.id)
     // A tree out of order would hide from a search what a walk still sees.
     if (key <= last) throw damaged('open vault', 'rows are out of order')
-    if (row.generation > state.generation || row.sealed.byteLength < SEAL_BYTES) {
+    if (!isName(row) || row.generation > state.generation || row.sealed.byteLength < SEAL_BYTES) {
       throw damaged('open vault', 'a row is not one of its own')
     }
     last = key

@@ -112,3 +112,9 @@ export const MAX_STORE_KEY_BYTES = 1024
 
 /** Longest `vault.lock` that is read, in bytes, a constant; what stands behind is not looked at. */
 export const MAX_LOCK_FILE_BYTES = 4096
+
+/** Longest mnemonic in words of any language, and longest passphrase beside it, in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_MNEMONIC_BYTES: number = 4096
+
+/** Longest derivation path, in steps, a constant: SLIP-10 counts depth in one byte. A longer one is a `RangeError`. */
+export const MAX_DERIVATION_DEPTH: number = 255

@@ -10,7 +10,7 @@ import { MAX_ROW_ID_BYTES, MAX_ROW_KIND } from './limits.ts'
 import { entryAssociated, openedLength, rowAssociated, unseal } from './seal.ts'
 import type { Keys } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
-import type { StoredEntry, StoredRow } from './stores/store.ts'
+import type { RowName, StoredEntry, StoredRow } from './stores/store.ts'
 
 /** A row of a kind that holds no secret. */
 export function openRow(keys: Keys, vault: Uint8Array, row: StoredRow): Uint8Array {
@@ -51,6 +51,13 @@ export function assertName(kind: number, id: Uint8Array): void {
   if (id.byteLength < 1 || id.byteLength > MAX_ROW_ID_BYTES) {
     throw new RangeError(`Cannot put row: an id of ${id.byteLength} bytes`)
   }
+}
+
+/** Whether kind and id are within bounds. */
+export function isName({ kind, id }: RowName): boolean {
+  return (
+    kind >= 1 && kind <= MAX_ROW_KIND && id.byteLength >= 1 && id.byteLength <= MAX_ROW_ID_BYTES
+  )
 }
 
 /** The error for what is not what was written. */

@@ -7,7 +7,7 @@ import { equalBytes } from '@stronghold/core'
 import { isVaultError, VaultError } from './errors.ts'
 import { decodeOpenHeader, encodeSealedHeader } from './header.ts'
 import type { SealedHeader } from './header.ts'
-import { boundPlain, FIRST_LOOSE_KIND, load } from './intact.ts'
+import { boundPlain, load } from './intact.ts'
 import type { Found } from './intact.ts'
 import { overlaid } from './overlay.ts'
 import type { Layer } from './overlay.ts'
@@ -24,6 +24,7 @@ import {
 import type { Keys, Random } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
 import { sodium } from './sodium.ts'
+import { FIRST_LOOSE_KIND } from './stores/store.ts'
 import type {
   Change,
   PlainRow,

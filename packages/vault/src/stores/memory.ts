@@ -3,6 +3,7 @@
  * no file; "durable" here lasts as long as the object.
  */
 import { nameKey } from '../overlay.ts'
+import { assertLoose } from './store.ts'
 import type {
   Change,
   PlainRow,
@@ -75,6 +76,7 @@ export class MemoryStore implements Store {
   }
 
   commitPlain(put: readonly PlainRow[], remove: readonly RowName[]): void {
+    assertLoose([...put, ...remove])
     for (const row of remove) this.#plain.delete(keyOf(row))
     for (const row of put) this.#plain.set(keyOf(row), copyPlain(row))
   }

@@ -3,6 +3,22 @@
  * them all at once. A store sees sealed bytes only; it knows nothing of keys or records.
  */
 
+/** Kinds of `plain` below this one are under the header's digest and change only together with a header. */
+export const FIRST_LOOSE_KIND = 16
+
+/**
+ * Says that none of these is under the header's digest.
+ *
+ * @throws `RangeError`
+ */
+export function assertLoose(names: readonly RowName[]): void {
+  for (const { kind } of names) {
+    if (kind < FIRST_LOOSE_KIND) {
+      throw new RangeError(`Cannot change plain row of kind ${kind} without a header`)
+    }
+  }
+}
+
 /** A sealed row as it lies (`vault-format.md §2`). */
 export interface StoredRow {
   /** 1 to 63. */
