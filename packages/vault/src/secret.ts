@@ -69,6 +69,8 @@ export class Slab implements Disposable {
     this.#allocation = sodium.sodium_malloc(size)
     const after = lockedBytes()
     this.#memory = new Uint8Array(this.#allocation.buffer, this.#allocation.byteOffset, size)
+    // libsodium hands it out filled with a pattern, and `take` promises zeros.
+    sodium.sodium_memzero(this.#memory)
     // libsodium reports success even where mlock failed, so the kernel is asked.
     this.locked =
       before === undefined || after === undefined

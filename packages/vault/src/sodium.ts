@@ -8,7 +8,7 @@ import native from 'sodium-native'
 export interface Sodium {
   readonly crypto_pwhash_ALG_ARGON2ID13: number
 
-  /** Fresh locked memory between two guard pages, filled with zeros. */
+  /** Fresh locked memory between two guard pages, filled with a pattern of 0xdb. */
   sodium_malloc(length: number): Buffer
   sodium_free(memory: Uint8Array): void
   sodium_memzero(memory: Uint8Array): void

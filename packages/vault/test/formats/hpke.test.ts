@@ -237,3 +237,9 @@ test('another implementation opens what is sealed here, and the reverse, in both
     sender.secret.wipe()
   }
 })
+
+test('memory of a fresh slab is all zeros', () => {
+  using slab = new Slab({ bytes: 8192 })
+  using all = slab.take(8192)
+  expect(all.bytes.every((byte) => byte === 0)).toBe(true)
+})
