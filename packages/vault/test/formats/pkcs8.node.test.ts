@@ -203,7 +203,7 @@ describe('what is refused', () => {
       'object identifier 1.3.101.121 is not supported',
     ],
     ['RSA', '3015020100300d06092a864886f70d01010105000401ff', 'RSA is not supported'],
-    ['a curve spelled out', 'X', 'spelled out'],
+    ['a curve spelled out', '3015020100300d06072a8648ce3d020130020500040100', 'spelled out'],
     ['P-521', '3017020100301006072a8648ce3d020106052b810400230400', 'P-521 is not supported'],
     ['an encrypted key', '300a300606032b65700400ff', 'type: openssl pkcs8 -in FILE'],
   ])('%s', (_, hex, message) => {
