@@ -3,6 +3,7 @@
  * and authenticate what they wrap; neither takes associated data.
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto'
+import type { Decipheriv } from 'node:crypto'
 
 import { assertBytes } from '@stronghold/core'
 
@@ -31,7 +32,7 @@ export function wrap(key: Uint8Array, secret: Uint8Array): Uint8Array {
       `Cannot wrap ${secret.byteLength} bytes: 16 or more are wrapped, a multiple of 8; KWP takes any`,
     )
   }
-  return new Uint8Array(createCipheriv('id-aes256-wrap', key, KW_IV).update(secret))
+  return wrapWith('id-aes256-wrap', KW_IV, key, secret)
 }
 
 /**
@@ -58,7 +59,7 @@ export function wrapPadded(key: Uint8Array, secret: Uint8Array): Uint8Array {
   assertBytes(key, 'wrapping key', KEY_BYTES)
   assertBytes(secret, 'secret')
   if (secret.byteLength === 0) throw new RangeError('Cannot wrap a secret: it is empty')
-  return new Uint8Array(createCipheriv('id-aes256-wrap-pad', key, KWP_IV).update(secret))
+  return wrapWith('id-aes256-wrap-pad', KWP_IV, key, secret)
 }
 
 /**
@@ -86,19 +87,46 @@ function clearRoom(key: Uint8Array, wrapped: Uint8Array, out: Uint8Array): void 
   out.fill(0)
 }
 
+type Algorithm = 'id-aes256-wrap' | 'id-aes256-wrap-pad'
+
+function wrapWith(
+  algorithm: Algorithm,
+  iv: Uint8Array,
+  key: Uint8Array,
+  secret: Uint8Array,
+): Uint8Array {
+  const cipher = createCipheriv(algorithm, key, iv)
+  const wrapped = new Uint8Array(cipher.update(secret))
+  // Gives nothing more, but lets go of the key.
+  cipher.final()
+  return wrapped
+}
+
 function unwrapInto(
-  algorithm: 'id-aes256-wrap' | 'id-aes256-wrap-pad',
+  algorithm: Algorithm,
   iv: Uint8Array,
   key: Uint8Array,
   wrapped: Uint8Array,
   out: Uint8Array,
 ): number | undefined {
+  const decipher = createDecipheriv(algorithm, key, iv)
   try {
-    const secret = createDecipheriv(algorithm, key, iv).update(wrapped)
+    const secret = decipher.update(wrapped)
     out.set(secret)
     secret.fill(0)
     return secret.byteLength
   } catch {
     return undefined
+  } finally {
+    letGo(decipher)
+  }
+}
+
+/** Ends a computation, so that it keeps its key no longer; one that failed has nothing to end and says so. */
+function letGo(decipher: Decipheriv): void {
+  try {
+    decipher.final()
+  } catch {
+    // It failed already, and the key is gone all the same.
   }
 }
