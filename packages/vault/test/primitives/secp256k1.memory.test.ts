@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 
 import { generate, Secp256k1 } from '../../src/primitives/secp256k1.ts'
 
-const ROUNDS = process.env['STRONGHOLD_LONG'] === '1' ? 20_000 : 150
+const ROUNDS = process.env['STRONGHOLD_LONG'] === '1' ? 20_000 : 60
 
 describe('the memory of libsecp256k1', () => {
   test('is the same after every call, whatever the call and whether it fails', () => {
