@@ -60,6 +60,13 @@ export interface CallsInit {
 
 // Ours: how often one request is sent, so that one that breaks every connection is given up.
 const MAX_SENDS = 8
+// Ours: how often one request may be cut off by a relay whose bytes are used up, so that one too long is given up.
+const MAX_CUTS = 3
+// Ours: what of a relay's budget requests may take at once, and how many they may be, so that answers fit as well.
+const AT_ONCE_PART = 0.125
+const AT_ONCE = 32
+// Ours: a relayed connection that stood this long was not broken by the request; relays cut them sooner or later.
+const LASTING_MS = 30_000
 // Ours: the pause after a failed try to connect, which doubles up to the longest.
 const RETRY_DELAY_MS = 100
 const MAX_RETRY_DELAY_MS = 5000
@@ -77,6 +84,12 @@ export class Call implements StartedCall, Ask {
   /** A frame of it may have left on a channel before. */
   wasSent = false
   sends = 0
+  /** It is not on `channel` any more. */
+  landed = false
+  /** How often the bytes of a relayed connection ended under it. */
+  cuts = 0
+  /** How often it was sent again because the time of a relayed connection was over, which is nobody's fault. */
+  renewals = 0
   /** The instance of the responder that may know it. */
   instance: Uint8Array | undefined
   over = false
@@ -139,6 +152,10 @@ export class Calls implements CallTaker {
   readonly #open: Deadlines<Call>
   #waiting: Call[] = []
   #channel: AskingChannel | undefined
+  /** The channel whose budget is half used up, and in whose place no other could be had. */
+  #last: AskingChannel | undefined
+  /** Of messages that are on a channel and not answered. */
+  #flyingBytes = 0
   #opening: AbortController | undefined
   #stopRetry: (() => void) | undefined
   #failures = 0
@@ -177,8 +194,10 @@ export class Calls implements CallTaker {
     }
     const call = new Call(this, init, this.#init.randomId(), clock.nowMs())
     this.#open.add(call)
-    if (this.#channel === undefined) this.#wait(call)
-    else this.#send(call, this.#channel)
+    const channel = this.#channel
+    if (channel === undefined || this.#isTired(channel)) this.#wait(call)
+    else if (this.#hasRoom(channel, call)) this.#send(call, channel)
+    else this.#waiting.push(call)
     return call
   }
 
@@ -187,6 +206,7 @@ export class Calls implements CallTaker {
     this.#remove(call)
     const { asked, channel } = call
     if (asked !== undefined && channel !== undefined && !channel.closed) channel.asker.cancel(asked)
+    this.#next()
   }
 
   fail(call: Call, error: unknown): void {
@@ -211,10 +231,19 @@ export class Calls implements CallTaker {
 
   #remove(call: Call): void {
     call.over = true
+    this.#land(call)
     this.#open.delete(call)
   }
 
+  /** It is on no channel any more. */
+  #land(call: Call): void {
+    if (call.channel === undefined || call.landed) return
+    call.landed = true
+    this.#flyingBytes -= call.message.byteLength
+  }
+
   #idle(): void {
+    this.#next()
     if (this.#open.size === 0) this.#init.onIdle()
   }
 
@@ -261,16 +290,50 @@ export class Calls implements CallTaker {
     }
     this.#channel = channel
     this.#failures = 0
-    const waiting = this.#waiting
+    this.#handOut(channel)
+  }
+
+  #handOut(channel: AskingChannel): void {
+    const waiting = this.#waiting.filter((call) => !call.over)
     this.#waiting = []
-    for (const call of waiting) {
-      if (call.over) continue
+    for (const [at, call] of waiting.entries()) {
+      if (!this.#hasRoom(channel, call)) {
+        this.#waiting.push(...waiting.slice(at))
+        return
+      }
       if (call.wasSent && !call.init.readOnly) this.#sendToSame(call, channel)
       else this.#send(call, channel)
     }
   }
 
+  /** Whether a channel had better be replaced, and can be. */
+  #isTired(channel: AskingChannel): boolean {
+    return channel !== this.#last && channel.budget?.tired === true
+  }
+
+  /** A relay carries little: more at once would end the connection before the first answer. */
+  #hasRoom({ asker, budget }: AskingChannel, { message }: Call): boolean {
+    if (budget === undefined || asker.size === 0) return true
+    const room = budget.mostBytes * AT_ONCE_PART
+    return asker.size < AT_ONCE && this.#flyingBytes + message.byteLength <= room
+  }
+
+  /** Something is done: what waits for room may go, on another connection where this one is half used up. */
+  #next(): void {
+    const channel = this.#channel
+    if (this.#closed || this.#waiting.length === 0) return
+    if (channel === undefined || this.#opening !== undefined) return
+    if (this.#isTired(channel)) this.#connect()
+    else this.#handOut(channel)
+  }
+
   #unreachable(error: unknown): void {
+    if (this.#channel?.closed === false) {
+      // It was to be renewed, and is still good for a while.
+      this.#last = this.#channel
+      this.#handOut(this.#channel)
+      return
+    }
     this.#failures += 1
     const waiting = this.#waiting.filter((call) => !call.over)
     this.#waiting = []
@@ -313,10 +376,17 @@ export class Calls implements CallTaker {
       this.#wait(call)
       return
     }
+    const { mostBytes = Infinity } = channel.budget ?? {}
+    if (call.message.byteLength > mostBytes) {
+      this.fail(call, tooLongForRelay(this.#init.peer, call.ran))
+      return
+    }
     const timeoutMs = Math.max(1, Math.ceil(call.deadlineMs - this.#init.clock.nowMs()))
     call.channel = channel
+    call.landed = false
     call.timeoutMs = timeoutMs
     call.sends += 1
+    this.#flyingBytes += call.message.byteLength
     call.asked = channel.asker.start(call)
     call.init.started(call.asked.inflow, call.asked.outflow)
   }
@@ -343,16 +413,38 @@ export class Calls implements CallTaker {
         this.fail(call, tooMuch(outcome.why, this.#init.peer))
         break
       case 'lost':
+        this.#land(call)
         call.wasSent ||= outcome.left
         call.instance = call.channel?.knownInstance ?? call.instance
         if (this.#channel === call.channel) this.#channel = undefined
-        if (call.asked?.streamed === true) this.fail(call, lost(this.#init.peer))
+        this.#countCut(call)
+        if (call.asked?.streamed === true) this.fail(call, this.#lost(call))
         else {
           inflow?.end()
           this.#again(call)
         }
         break
     }
+  }
+
+  /** A relay's budget that ran out says something of the request; its time says nothing. */
+  #countCut(call: Call): void {
+    const why = call.channel?.closedWith
+    const relay = isP2pError(why) && why.layer === 'relay' ? why : undefined
+    const budget = call.channel?.budget
+    if (relay?.reason === 'relay_bytes') call.cuts += 1
+    else if (relay !== undefined || (budget?.ageMs ?? 0) >= LASTING_MS) call.renewals += 1
+    // The other side, or the relay, may have counted a little faster.
+    else if (budget?.tired === true) call.cuts += 1
+  }
+
+  #lost(call: Call): P2pError {
+    const { peer } = this.#init
+    if (call.cuts > 0) return tooLongForRelay(peer, 'maybe')
+    if (call.channel?.budget === undefined) return lost(peer)
+    const text = 'Cannot finish the request: the relayed connection ended, as a relay bounds it'
+    const reason = 'relay_ended'
+    return new P2pError('unavailable', text, { layer: 'relay', ran: 'maybe', peer, reason })
   }
 
   #again(call: Call): void {
@@ -365,7 +457,8 @@ export class Calls implements CallTaker {
     }
     const unary = !init.downloads && !init.uploads
     const may = !call.wasSent || init.readOnly || (unary && call.instance !== undefined)
-    if (!may || call.sends >= MAX_SENDS || this.#closed) this.fail(call, lost(this.#init.peer))
+    const spent = call.sends - call.renewals >= MAX_SENDS || call.cuts >= MAX_CUTS
+    if (!may || spent || this.#closed) this.fail(call, this.#lost(call))
     else this.#wait(call)
   }
 }
@@ -375,6 +468,16 @@ function lost(peer: PeerId): P2pError {
     layer: 'request',
     ran: 'maybe',
     peer,
+  })
+}
+
+function tooLongForRelay(peer: PeerId, ran: 'no' | 'maybe'): P2pError {
+  const text = 'Cannot finish the request: it is more than the relay carries on one connection'
+  return new P2pError('resource_exhausted', text, {
+    layer: 'relay',
+    ran,
+    peer,
+    reason: 'relay_bytes',
   })
 }
 

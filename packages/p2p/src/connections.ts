@@ -4,6 +4,7 @@
  */
 import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
+import type { ChannelBudget } from './channel/channel.ts'
 import type { ConnectionInfo } from './connection/upgrader.ts'
 import type { DisconnectReason } from './events.ts'
 import type { PeerId } from './identity.ts'
@@ -21,7 +22,7 @@ export interface Live extends Link {
   /** libp2p's object, once it exists: a first stream may come before. */
   connection: Libp2pConnection | undefined
   /** What is left to it, where a relay carries it and sets bounds. */
-  budget: { readonly tired: boolean } | undefined
+  budget: ChannelBudget | undefined
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
 }

@@ -9,7 +9,7 @@ import { transportRuntime } from '#runtime'
 import { Calls } from './calls.ts'
 import type { CallTaker } from './calls.ts'
 import { AnsweringChannel, AskingChannel, CHANNEL_PROTOCOL } from './channel/channel.ts'
-import type { ChannelInit } from './channel/channel.ts'
+import type { ChannelBudget, ChannelInit } from './channel/channel.ts'
 import { requestIds } from './channel/ids.ts'
 import { createClient } from './client.ts'
 import type { ClientInit } from './client.ts'
@@ -53,6 +53,8 @@ export interface Link {
   readonly channels: Set<{ readonly busy: boolean }>
   /** When it last had something to do. */
   usedAtMs: number
+  /** What it may carry, where a relay bounds that. */
+  readonly budget?: ChannelBudget | undefined
 }
 
 /** A substream that was opened, and the connection it is on. */
@@ -255,7 +257,7 @@ export class Requests {
     const lease = this.#server.lease(link.peer)
     const host = this.#server.host({ peer: link.peer, connection: link.facts })
     const channel: AnsweringChannel = new AnsweringChannel(pipe, {
-      ...this.#channelInit(lease.held),
+      ...this.#channelInit(lease.held, link),
       host,
       hold: this.#init.events,
       onClose: () => {
@@ -305,13 +307,14 @@ export class Requests {
     link.usedAtMs = this.#init.clock.nowMs()
   }
 
-  #channelInit(held: ChannelInit['held']): Omit<ChannelInit, 'onClose'> {
+  #channelInit(held: ChannelInit['held'], link: Link): Omit<ChannelInit, 'onClose'> {
     const { limits, clock } = this.#init
     return {
       instance: this.#instance,
       limits,
       clock,
       held,
+      budget: () => link.budget,
       afterTurn: (run) => {
         transportRuntime.afterTurn(run)
       },
@@ -340,7 +343,7 @@ export class Requests {
     const { pipe, link } = await this.#init.open(peer, CHANNEL_PROTOCOL, signal)
     const lease = this.#server.lease(peer)
     const channel: AskingChannel = new AskingChannel(pipe, {
-      ...this.#channelInit(lease.held),
+      ...this.#channelInit(lease.held, link),
       onClose: () => {
         this.#left(link, channel)
         lease.close()

@@ -41,6 +41,16 @@ export interface Hold {
   onRelease(released: () => void): () => void
 }
 
+/** What a connection may carry, where somebody bounds that. */
+export interface ChannelBudget {
+  /** Half used up: what is new had better go elsewhere. */
+  readonly tired: boolean
+  /** How long the connection stands. */
+  readonly ageMs: number
+  /** The longest message that it can carry at all. */
+  readonly mostBytes: number
+}
+
 /** What both sides of a channel need. */
 export interface ChannelInit {
   /** 16 random bytes of this node (`wire.md §4.1`). */
@@ -51,6 +61,8 @@ export interface ChannelInit {
   held: Held
   /** Runs a function after the present turn of the event loop. */
   afterTurn(run: () => void): void
+  /** What the connection underneath may carry; undefined: anything. */
+  budget?: () => ChannelBudget | undefined
   /** The channel is gone; its requests were told before. */
   onClose(error?: Error): void
 }
@@ -257,10 +269,12 @@ export class AskingChannel {
   readonly asker: Asker
   readonly #line: Line
   readonly #clock: Clock
+  readonly #budget: (() => ChannelBudget | undefined) | undefined
   #stopAck: (() => void) | undefined
 
   constructor(pipe: Pipe, init: ChannelInit) {
     this.#clock = init.clock
+    this.#budget = init.budget
     const line = new Line(pipe, init, {
       side: 'asker',
       onFrame: (kind, flags, number, body, owned) => {
@@ -291,6 +305,11 @@ export class AskingChannel {
   /** Whether requests are in flight. */
   get busy(): boolean {
     return this.asker.size > 0
+  }
+
+  /** What the connection underneath may carry; undefined: anything. */
+  get budget(): ChannelBudget | undefined {
+    return this.#budget?.()
   }
 
   /** Why it is closed, where there is more to say than that. */
@@ -353,7 +372,15 @@ export class AnsweringChannel {
     const wake = (): void => {
       line.wake()
     }
-    this.responder = new Responder({ outbox, wake, held, limits, host })
+    const { budget } = init
+    this.responder = new Responder({
+      outbox,
+      wake,
+      held,
+      limits,
+      host,
+      mostBytes: () => budget?.()?.mostBytes ?? Infinity,
+    })
     line.start()
   }
 

@@ -52,6 +52,8 @@ export interface ResponderInit {
   wake(): void
   held: Held
   limits: { maxMessageBytes: number; requestWindowBytes: number }
+  /** The longest answer that the connection can carry at all. Default: any. */
+  mostBytes?: (() => number) | undefined
   host: ResponderHost
 }
 
@@ -233,7 +235,17 @@ export class Responder {
 
   respond(incoming: Incoming, message: Uint8Array): void {
     if (!this.has(incoming)) return
-    const { held, outbox } = this.#init
+    const { held, outbox, mostBytes } = this.#init
+    if (mostBytes !== undefined && message.byteLength > mostBytes()) {
+      incoming.fail({
+        code: 'resource_exhausted',
+        ran: 'yes',
+        layer: 'relay',
+        reason: 'relay_bytes',
+        message: `Cannot answer: ${message.byteLength} bytes are more than the relay carries`,
+      })
+      return
+    }
     if (
       message.byteLength > this.#init.limits.maxMessageBytes ||
       !held.reserve(message.byteLength)

@@ -20,7 +20,7 @@ import type {
 } from '@libp2p/interface'
 
 import { systemClock } from '../clock.ts'
-import { P2pError } from '../errors.ts'
+import { isP2pError, P2pError } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../limits.ts'
 import type { Clock } from '../clock.ts'
 import type { P2pLimits } from '../limits.ts'
@@ -482,12 +482,10 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
   }
 
   #lost(cause?: Error): void {
-    this.#ends(
-      new P2pError('unavailable', 'Cannot keep the connection: the other side is gone', {
-        layer: 'protocol',
-        cause,
-      }),
-    )
+    // What a relay's budget ended says why; anything else is the other side's business.
+    const own = isP2pError(cause) && cause.layer === 'relay'
+    const gone = 'Cannot keep the connection: the other side is gone'
+    this.#ends(own ? cause : new P2pError('unavailable', gone, { layer: 'protocol', cause }))
     if (this.#pipe.closed) this.#stopTimer()
     this.session.lost()
     // What is left was complete before; its reader may finish it, but it is no stream of ours any more.

@@ -14,8 +14,14 @@ export const BUDGET_TIME = 'relay_time'
 
 // Ours. From here on a connection is worth being renewed: what is under way may still finish.
 const TIRED_PART = 0.5
+// Ours. What handshakes, headers and other messages of a connection take of its bytes.
+const OVERHEAD_BYTES = 4096
+const OVERHEAD_PART = 0.02
 // Ours. The relay's clock started before ours, and its answer travelled; what is under way gets a clean end.
 const LATEST_PART = 0.95
+
+// Ours. How long the last bytes of a connection that is used up may take to leave.
+const LINGER_MS = 1000
 
 /** The budget of one connection. */
 export class Budget {
@@ -47,6 +53,12 @@ export class Budget {
     return this.#bytes >= bytes * TIRED_PART || this.ageMs >= durationMs * TIRED_PART
   }
 
+  /** The longest message that may pass, on a connection that carries nothing else. */
+  get mostBytes(): number {
+    const { bytes = Infinity } = this.limit
+    return Math.max(0, bytes * (1 - OVERHEAD_PART) - OVERHEAD_BYTES)
+  }
+
   /** When its time is used up, from its start. */
   get latestMs(): number | undefined {
     const { durationMs } = this.limit
@@ -64,17 +76,20 @@ export class Budget {
 export class BudgetPipe implements Pipe {
   readonly #below: Pipe
   readonly #budget: Budget
+  readonly #clock: Clock
   readonly #stopTimer: (() => void) | undefined
   #events: PipeEvents | undefined
+  #over = false
 
   /** Takes the pipe over. The time counts from the budget's start. */
   constructor(below: Pipe, budget: Budget, clock: Clock) {
     this.#below = below
     this.#budget = budget
+    this.#clock = clock
     const { latestMs } = budget
     if (latestMs === undefined) return
     this.#stopTimer = clock.setTimer(latestMs, () => {
-      this.#spent(BUDGET_TIME, `its ${budget.limit.durationMs ?? 0} ms are over`)
+      this.destroy(spent(BUDGET_TIME, `its ${budget.limit.durationMs ?? 0} ms are over`))
     })
   }
 
@@ -83,18 +98,27 @@ export class BudgetPipe implements Pipe {
   }
 
   get closed(): boolean {
-    return this.#below.closed
+    return this.#over || this.#below.closed
   }
 
   write(chunks: readonly Uint8Array[]): boolean {
-    if (this.#below.closed) return true
-    for (const { byteLength } of chunks) {
-      if (!this.#budget.take(byteLength)) {
-        this.#spentBytes()
-        return true
-      }
-    }
-    return this.#below.write(chunks)
+    if (this.closed) return true
+    const first = chunks.findIndex(({ byteLength }) => !this.#budget.take(byteLength))
+    if (first === -1) return this.#below.write(chunks)
+    // What still fits may be the answers to much of what is under way.
+    this.#below.write(chunks.slice(0, first))
+    this.#below.end()
+    this.#over = true
+    const error = spent(BUDGET_BYTES, this.#bytesState)
+    const stopTimer = this.#clock.setTimer(LINGER_MS, () => {
+      this.#below.destroy(error)
+    })
+    this.#below.listen({ data: () => {}, drain: () => {}, end: () => {}, close: stopTimer })
+    this.#below.resume()
+    queueMicrotask(() => {
+      this.#tellClose(error)
+    })
+    return true
   }
 
   end(): void {
@@ -125,7 +149,7 @@ export class BudgetPipe implements Pipe {
     this.#below.listen({
       data: (chunk) => {
         if (this.#budget.take(chunk.byteLength)) this.#events?.data(chunk)
-        else this.#spentBytes()
+        else this.destroy(spent(BUDGET_BYTES, this.#bytesState))
       },
       drain: () => {
         this.#events?.drain()
@@ -134,18 +158,24 @@ export class BudgetPipe implements Pipe {
         this.#events?.end()
       },
       close: (error) => {
-        this.#stopTimer?.()
-        this.#events?.close(error)
+        this.#tellClose(error)
       },
     })
   }
 
-  #spentBytes(): void {
-    this.#spent(BUDGET_BYTES, `its ${this.#budget.limit.bytes ?? 0} bytes are used up`)
+  #tellClose(error: Error | undefined): void {
+    this.#stopTimer?.()
+    const events = this.#events
+    this.#events = undefined
+    events?.close(error)
   }
 
-  #spent(reason: string, state: string): void {
-    const text = `Cannot keep the relayed connection: ${state}`
-    this.destroy(new P2pError('resource_exhausted', text, { layer: 'relay', reason, ran: 'maybe' }))
+  get #bytesState(): string {
+    return `its ${this.#budget.limit.bytes ?? 0} bytes are used up`
   }
+}
+
+function spent(reason: string, state: string): P2pError {
+  const text = `Cannot keep the relayed connection: ${state}`
+  return new P2pError('resource_exhausted', text, { layer: 'relay', reason, ran: 'maybe' })
 }

@@ -62,7 +62,7 @@ const MAX_RESERVATION_MS = 24 * 60 * 60_000
 /** Keeps one reservation, from its making to its `close`. */
 export class RelayKeeper {
   readonly address: Address
-  /** The first reservation; rejects with the first failure. */
+  /** The first reservation; rejects when every relay to be tried failed once. */
   readonly first: Promise<undefined>
   readonly #init: RelayKeeperInit
   readonly #stop = new AbortController()
@@ -70,6 +70,8 @@ export class RelayKeeper {
   #state: RelayState
   #failures = 0
   #tries = 0
+  /** Relays that were not tried yet in this round. */
+  #others = 0
 
   constructor(address: Address, init: RelayKeeperInit) {
     this.address = address
@@ -118,6 +120,7 @@ export class RelayKeeper {
     const all = candidates()
     const relay = all[this.#tries % Math.max(1, all.length)]
     this.#tries += 1
+    this.#others = all.length === 0 ? 0 : (all.length - (this.#tries % all.length)) % all.length
     if (relay === undefined) throw noRelay()
     this.#tell({ state: 'connecting' })
     const link = await connect(relay, signal)
@@ -155,6 +158,7 @@ export class RelayKeeper {
     )
     this.#failures = 0
     this.#tries -= 1
+    this.#others = 0
     this.#tell({
       state: 'reserved',
       relay: link.peer,
@@ -168,6 +172,8 @@ export class RelayKeeper {
 
   async #fail(cause: unknown): Promise<void> {
     const error = isP2pError(cause) ? cause : unusable(cause)
+    // Another relay need not wait because this one failed.
+    if (this.#others > 0) return
     const pauseMs = this.#retryMs()
     this.#failures += 1
     const retryAtMs = this.#init.clock.nowMs() + pauseMs

@@ -204,7 +204,8 @@ class RelayListener extends TypedEventEmitter<ListenerEvents> implements Listene
   /** The relay reaches us there, so nobody else needs to confirm it. */
   #tell(): void {
     const { addressManager } = this.#components
-    const now = this.#place?.addresses ?? []
+    // What is on no network needs no word of anybody, and libp2p knows none for it.
+    const now = (this.#place?.addresses ?? []).filter((one) => /^\/(ip4|ip6|dns)/.test(one))
     for (const one of this.#told) {
       if (!now.includes(one)) addressManager.removeObservedAddr(multiaddr(one))
     }
