@@ -28,6 +28,7 @@ import { Slab } from '../../src/secret.ts'
 import type { Secret } from '../../src/secret.ts'
 import { feed, INPUTS } from './_hostile.ts'
 import { PAIR_TYPES, testPair } from './_keys.ts'
+import { armouredSshKey, sshKeyBytes, sshKeyLayout } from './_ssh-key.ts'
 
 const TIMEOUT = { timeout: INPUTS }
 const slab = new Slab({ bytes: 64 * 1024 })
@@ -60,39 +61,15 @@ const p384 = { type: 'p384', publicKey: testPair('p384').publicKey } as const
 const WHO = 'Some One <me@example.org> 1700000000 +0200'
 const ID = '0123456789abcdef0123456789abcdef01234567'
 
-/** As ssh-keygen writes one; the KDF is never reached, since no passphrase is given. */
-function sshKey(cipher: string, kdf: string, options: Uint8Array, tag: number): Uint8Array {
-  const seed = new Uint8Array(32).fill(5)
-  const inside = concat([
-    sshUint32(77),
-    sshUint32(77),
-    writeSshBlob(ed25519),
-    sshString(concat([seed, ed25519.publicKey])),
-    sshString('me'),
-  ])
-  const padding = Uint8Array.from({ length: (16 - (inside.byteLength % 16)) % 16 }, (_, i) => i + 1)
-  return concat([
-    encodeUtf8('openssh-key-v1\0'),
-    sshString(cipher),
-    sshString(kdf),
-    sshString(options),
-    sshUint32(1),
-    sshString(writeSshBlob(ed25519)),
-    sshString(concat([inside, padding])),
-    new Uint8Array(tag),
-  ])
-}
-
-const plainKey = sshKey('none', 'none', new Uint8Array(0), 0)
-const sealedKey = sshKey(
-  'aes256-gcm@openssh.com',
-  'bcrypt',
-  concat([sshString(new Uint8Array(16)), sshUint32(16)]),
-  16,
-)
-const armoured = (der: Uint8Array): Uint8Array =>
-  encodeUtf8(writePem('OPENSSH PRIVATE KEY', der, 70))
-
+// The KDF is never reached, since no passphrase is given.
+const plainKey = sshKeyBytes(sshKeyLayout(ed25519.publicKey))
+const sealedKey = sshKeyBytes({
+  ...sshKeyLayout(ed25519.publicKey),
+  cipher: 'aes256-gcm@openssh.com',
+  kdf: 'bcrypt',
+  options: concat([sshString(new Uint8Array(16)), sshUint32(16)]),
+  tag: new Uint8Array(16),
+})
 describe(`${INPUTS} malformed inputs neither crash nor stay in memory`, () => {
   test('base64', TIMEOUT, async () => {
     const out = new Uint8Array(128)
@@ -103,7 +80,7 @@ describe(`${INPUTS} malformed inputs neither crash nor stay in memory`, () => {
 
   test('PEM', TIMEOUT, async () => {
     const samples = [
-      armoured(new Uint8Array(90)),
+      armouredSshKey(new Uint8Array(90)),
       encodeUtf8(`text\n${writePem('A', new Uint8Array(20))}`),
     ]
     const read = await feed(
@@ -153,11 +130,14 @@ describe(`${INPUTS} malformed inputs neither crash nor stay in memory`, () => {
   })
 
   test('OpenSSH private keys, changed in the armour and below', TIMEOUT, async () => {
-    const samples = [armoured(plainKey), plainKey, armoured(sealedKey), sealedKey]
+    const samples = [armouredSshKey(plainKey), plainKey, armouredSshKey(sealedKey), sealedKey]
     const read = await feed(
       samples,
       async (input) => {
-        const { secretKey } = await readSshKey(input[0] === 0x2d ? input : armoured(input), slab)
+        const { secretKey } = await readSshKey(
+          input[0] === 0x2d ? input : armouredSshKey(input),
+          slab,
+        )
         secretKey.wipe()
       },
       ['SyntaxError', 'RangeError', 'VaultError'],

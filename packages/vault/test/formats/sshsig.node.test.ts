@@ -1,4 +1,4 @@
-import { encodeUtf8, fromHex } from '@stronghold/core'
+import { concat, encodeUtf8, fromHex } from '@stronghold/core'
 import { sign, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 
@@ -9,6 +9,8 @@ import {
   writeAllowedSigner,
   writeSshSignature,
 } from '../../src/formats/ssh-public.ts'
+import { readPublicPem, writePem } from '../../src/formats/pem.ts'
+import { sshString } from '../../src/formats/ssh-wire.ts'
 import type { SshPublicKey, SshType } from '../../src/formats/ssh-public.ts'
 import {
   readSshsig,
@@ -164,6 +166,34 @@ describe('what is refused', () => {
   ])('%s', (_, bytes, message) => {
     expect(() => readSshsigBlob(bytes)).toThrow(message)
     expect(() => readSshsigBlob(bytes)).toThrow(SyntaxError)
+  })
+})
+
+describe('an armoured signature', () => {
+  const key = keyOf(pairOf('ed25519'))
+  const about = { namespace: 'file', hash: 'sha512' } as const
+  const text = writeSshsig({ ...about, key, signature: new Uint8Array(64) })
+  const { der } = readPublicPem(encodeUtf8(text))
+  const armoured = (bytes: Uint8Array): Uint8Array =>
+    encodeUtf8(writePem('SSH SIGNATURE', bytes, 70))
+
+  test.each([
+    ['another version', der.with(9, 2), 'an unknown version'],
+    ['another beginning', der.with(0, 0), 'no "SSHSIG"'],
+    ['something behind', concat([der, Uint8Array.of(0)]), 'more than there should be'],
+  ])('with %s is refused', (_, bytes, message) => {
+    expect(() => readSshsig(armoured(bytes))).toThrow(message)
+  })
+
+  test('of another type than its key is refused', () => {
+    const p256 = writeSshSignature('p256', new Uint8Array(64).fill(1))
+    const ed25519 = writeSshSignature('ed25519', new Uint8Array(64))
+    const bytes = concat([der.slice(0, -ed25519.byteLength - 4), sshString(p256)])
+    expect(() => readSshsig(armoured(bytes))).toThrow('key and signature of different types')
+  })
+
+  test('with another label is refused', () => {
+    expect(() => readSshsig(encodeUtf8(writePem('SSH SIGNATUR', der)))).toThrow(SyntaxError)
   })
 })
 
