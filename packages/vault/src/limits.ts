@@ -41,6 +41,9 @@ export const MAX_HPKE_MESSAGES: number = 2 ** 32
 /** Longest secret that an HPKE context exports, in bytes, a constant (RFC 9180 §5.3: 255 hashes). A longer one is a `RangeError`. */
 export const MAX_HPKE_EXPORT_BYTES: number = 255 * 32
 
+/** Longest key that the concat KDF gives, in lengths of its hash, a constant of ours. A longer one is a `RangeError`. */
+export const MAX_CONCAT_KDF_BLOCKS = 255
+
 /** Longest file of keys or signatures that is read (PEM, OpenSSH, SSHSIG), in bytes, a constant. A longer one is a `RangeError`. */
 export const MAX_KEY_FILE_BYTES: number = 64 * 1024
 

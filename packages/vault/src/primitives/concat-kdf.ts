@@ -6,12 +6,10 @@ import { hash as digestOf } from 'node:crypto'
 
 import { assertBytes } from '@stronghold/core'
 
+import { MAX_CONCAT_KDF_BLOCKS } from '../limits.ts'
 import type { Slab } from '../secret.ts'
 import { HASH_BYTES } from './hmac.ts'
 import type { Hash } from './hmac.ts'
-
-/** Most that one derivation gives, in lengths of its hash. Our own bound: the standard's is beyond any use. */
-const MOST_BLOCKS = 255
 
 /**
  * Fills secret memory with hash(counter ‖ secret ‖ fixed info) for the counters 1, 2, … (32 bits, big endian).
@@ -33,9 +31,9 @@ export function concatKdf(
   assertBytes(fixedInfo, 'fixed info')
   assertBytes(out, 'room for a derived key')
   if (secret.byteLength === 0) throw new RangeError('Cannot derive a key: no secret was given')
-  if (out.byteLength < 1 || out.byteLength > MOST_BLOCKS * size) {
+  if (out.byteLength < 1 || out.byteLength > MAX_CONCAT_KDF_BLOCKS * size) {
     throw new RangeError(
-      `Cannot derive ${out.byteLength} bytes: this derivation gives 1 to ${MOST_BLOCKS * size}`,
+      `Cannot derive ${out.byteLength} bytes: this derivation gives 1 to ${MAX_CONCAT_KDF_BLOCKS * size}`,
     )
   }
   using joined = slab.take(4 + secret.byteLength + fixedInfo.byteLength)

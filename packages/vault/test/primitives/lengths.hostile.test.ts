@@ -1,7 +1,9 @@
 /** Wrong lengths and wrong types are refused before native code sees them, which would end the process. */
+import { concat, fromHex } from '@stronghold/core'
 import { describe, expect, test } from 'vitest'
 
 import { isVaultError } from '../../src/errors.ts'
+import { MAX_CONCAT_KDF_BLOCKS } from '../../src/limits.ts'
 import { AES_256_GCM, CHACHA20_POLY1305, XCHACHA20_POLY1305 } from '../../src/primitives/aead.ts'
 import { concatKdf } from '../../src/primitives/concat-kdf.ts'
 import * as ecdsa from '../../src/primitives/ecdsa.ts'
@@ -236,6 +238,28 @@ describe('what is handed in from outside', () => {
   test('rounds of PBKDF2 are a positive whole number', () => {
     for (const rounds of [0, -1, 1.5, Number.NaN, 2 ** 31]) {
       expect(() => pbkdf2('sha256', of(9), of(9), rounds, of(9))).toThrow(RangeError)
+    }
+  })
+
+  test('the concat KDF gives 255 blocks and not a byte more', () => {
+    const most = MAX_CONCAT_KDF_BLOCKS * 48
+    expect(() => concatKdf(slab, 'sha384', of(9), of(0), of(most))).not.toThrow()
+    expect(() => concatKdf(slab, 'sha384', of(9), of(0), of(most + 1))).toThrow(RangeError)
+  })
+
+  // Under a key of small order a signature of nothing would be right for every message.
+  test.each([
+    { order: 1, point: '01'.padEnd(64, '0') },
+    { order: 2, point: `ec${'ff'.repeat(30)}7f` },
+    { order: 4, point: '00'.repeat(32) },
+    { order: 4, point: '80'.padStart(64, '0') },
+    { order: 8, point: '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05' },
+    { order: 8, point: 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a' },
+    { order: 1, point: `ee${'ff'.repeat(30)}7f` },
+  ])('an Ed25519 key of order $order verifies nothing: $point', ({ point }) => {
+    for (const r of [fromHex(point), fromHex('01'.padEnd(64, '0'))]) {
+      const signature = concat([r, new Uint8Array(32)])
+      expect(ed25519.verify(fromHex(point), of(5), signature)).toBe(false)
     }
   })
 
