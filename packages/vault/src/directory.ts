@@ -21,6 +21,7 @@ import type { Stats } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 
 import { isVaultError, VaultError } from './errors.ts'
+import { errno, fileError, quoted, syncDirectory } from './file.ts'
 import { MAX_LOCK_FILE_BYTES } from './limits.ts'
 import { SqliteStore } from './stores/sqlite.ts'
 
@@ -248,15 +249,6 @@ function isHolder(value: unknown): value is Holder {
   )
 }
 
-function syncDirectory(path: string): void {
-  const directory = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-  try {
-    fsyncSync(directory)
-  } finally {
-    closeSync(directory)
-  }
-}
-
 function attempt(action: string, work: () => void): void {
   try {
     work()
@@ -264,47 +256,4 @@ function attempt(action: string, work: () => void): void {
     if (isVaultError(cause)) throw cause
     throw fileError(action, cause)
   }
-}
-
-/** What a failed call of the file system means to a vault. */
-export function fileError(action: string, cause: unknown): VaultError {
-  switch (errno(cause)) {
-    case 'ENOENT':
-      return new VaultError('not_found', `Cannot ${action}: there is none`, { cause })
-    case 'EROFS':
-      return new VaultError(
-        'failed_precondition',
-        `Cannot ${action}: the file system takes no writes`,
-        { reason: 'read_only', cause },
-      )
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new VaultError('resource_exhausted', `Cannot ${action}: the disk is full`, {
-        reason: 'disk_full',
-        cause,
-      })
-    case 'EACCES':
-    case 'EPERM':
-    case 'ELOOP':
-    case 'ENOTDIR':
-    case 'EISDIR':
-      return new VaultError('failed_precondition', `Cannot ${action}: not allowed`, {
-        reason: 'unsafe_file',
-        cause,
-      })
-    default:
-      return new VaultError('unavailable', `Cannot ${action}: the disk failed`, {
-        reason: 'disk_failed',
-        cause,
-      })
-  }
-}
-
-function errno(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
-}
-
-/** A name from outside, cut to 64 characters and without control characters. */
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 64 ? `${text.slice(0, 63)}…` : text)
 }

@@ -86,7 +86,10 @@ export function encodeOpenHeader(header: OpenHeader): Uint8Array {
       )
     }
   }
-  return encode({ vault: header.vault, unlockers: header.unlockers.map(plainUnlocker) })
+  return encode({
+    vault: header.vault,
+    unlockers: header.unlockers.map((unlocker) => plainUnlocker(unlocker, unlocker.wrapped)),
+  })
 }
 
 /** CBOR of an unlocker without `wrapped`: what wrapping authenticates. */
@@ -97,9 +100,8 @@ export function encodeUnlocker(unlocker: Unwrapped): Uint8Array {
 /** An unlocker that has no data key in it yet. */
 export type Unwrapped = Omit<PassphraseUnlocker, 'wrapped'> | Omit<KeyFileUnlocker, 'wrapped'>
 
-function plainUnlocker(unlocker: Unlocker | Unwrapped): object {
+function plainUnlocker(unlocker: Unwrapped, wrapped?: Uint8Array): object {
   const { id, kind, name, createdAtMs } = unlocker
-  const wrapped = 'wrapped' in unlocker ? unlocker.wrapped : undefined
   return unlocker.kind === 'passphrase'
     ? {
         id,

@@ -121,3 +121,36 @@ export const MAX_MNEMONIC_BYTES: number = 4096
 
 /** Longest derivation path, in steps, a constant: SLIP-10 counts depth in one byte. A longer one is a `RangeError`. */
 export const MAX_DERIVATION_DEPTH: number = 255
+
+/** Longest passphrase, in bytes, a constant; a longer one, or an empty one, is a `RangeError`. */
+export const MAX_PASSPHRASE_BYTES = 1024
+
+/** Least that Argon2id may cost, a constant; a header that says less is damaged (`unlock_failed`), a caller who asks less gets a `RangeError`. */
+export const MIN_KDF: Readonly<{ memoryKiB: number; passes: number }> = Object.freeze({
+  memoryKiB: 19 * 1024,
+  passes: 2,
+})
+
+/** Most that Argon2id may cost, a constant; more is as less. */
+export const MAX_KDF: Readonly<{ memoryKiB: number; passes: number }> = Object.freeze({
+  memoryKiB: 1024 * 1024,
+  passes: 16,
+})
+
+/** Most who wait to derive a key, the one who does included, a constant; one more is `resource_exhausted`. */
+export const MAX_KDF_WAITING = 16
+
+/** Longest reason that a caller gives for a request, in characters, a constant. A longer one is a `RangeError`. */
+export const MAX_REASON_LENGTH = 256
+
+/** Deepest nesting of JSON that is read, a constant. Deeper is a `RangeError`. */
+export const MAX_JSON_DEPTH: number = 32
+
+/** Longest JWK, in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_JWK_BYTES: number = 64 * 1024
+
+/** Longest JWS in compact form, in bytes, a constant: 64 KiB of payload and its signature. A longer one is a `RangeError`. */
+export const MAX_JWS_BYTES: number = 128 * 1024
+
+/** Longest protected header of a JWS, in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_JWS_HEADER_BYTES: number = 8 * 1024
