@@ -10,6 +10,7 @@ import {
 } from './bounds.ts'
 import { defineProcedure } from './define.ts'
 import { bytes, labels, place, record, recordType, reference, secretBytes } from './fields.ts'
+import { mnemonicLanguage } from './wallets.ts'
 
 /** Length of a secret whose type leaves it open. */
 const length = z.int().min(1).max(SECRET_LENGTHS.opaque.most)
@@ -47,7 +48,7 @@ export const importFormat = z
     z.strictObject({ format: z.literal('jwk') }),
     z.strictObject({ format: z.literal('openssh') }),
     /** Mnemonic words; `passphrase` is that of BIP-39. */
-    z.strictObject({ format: z.literal('bip39') }),
+    z.strictObject({ format: z.literal('bip39'), language: mnemonicLanguage }),
   ])
   .meta({ id: 'import-format', description: 'raw with type, pkcs8, jwk, openssh or bip39' })
 

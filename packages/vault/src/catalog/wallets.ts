@@ -8,6 +8,9 @@ import { labels, place, record, reference, secretBytes } from './fields.ts'
 /** Longest mnemonic as bytes: 24 words of any list, in UTF-8. */
 const MAX_MNEMONIC_BYTES = 1024
 
+/** `english`: words of that list with the right checksum. `any`: words of any list, which nobody checks. Default english. */
+export const mnemonicLanguage = z.enum(['english', 'any']).optional()
+
 /** `bip39-generate` */
 export const bip39Generate = defineProcedure({
   name: 'bip39-generate',
@@ -38,6 +41,7 @@ export const bip39Recover = defineProcedure({
     to: place,
     labels: labels.optional(),
     words: secretBytes(MAX_MNEMONIC_BYTES, 1),
+    language: mnemonicLanguage,
     passphrase: secretBytes(MAX_PASSPHRASE_BYTES).optional(),
   },
   output: { record },
@@ -87,13 +91,13 @@ export const keyPath = z
 /** `slip10-derive` */
 export const slip10Derive = defineProcedure({
   name: 'slip10-derive',
-  summary: 'Derives a signing key from a seed along a path.',
+  summary: 'Derives a key from a seed along a path.',
   source: 'SLIP-0010, BIP-32',
   // The key stays, and the chain codes on the way to it are wiped.
   remote: true,
   input: {
     from: reference,
-    type: z.enum(['ed25519', 'secp256k1', 'p256']),
+    type: z.enum(['ed25519', 'x25519', 'secp256k1', 'p256']),
     keyPath,
     to: place.optional(),
     labels: labels.optional(),
@@ -105,7 +109,7 @@ export const slip10Derive = defineProcedure({
   },
   egress: 'public',
   refuse: ({ type, keyPath: steps }) =>
-    type === 'ed25519' && steps.some((step) => step < 0x8000_0000)
-      ? 'Ed25519 has hardened steps only'
+    (type === 'ed25519' || type === 'x25519') && steps.some((step) => step < 0x8000_0000)
+      ? `${type} has hardened steps only`
       : undefined,
 })

@@ -16,6 +16,7 @@ import {
   unwrapping,
   wrapping,
 } from './encryption.ts'
+import { importing, preparingImport } from './imports.ts'
 import {
   collecting,
   copying,
@@ -28,8 +29,11 @@ import {
   rotating,
 } from './keys.ts'
 import type { Tools } from './pairs.ts'
+import { showing } from './public.ts'
 import { Registry } from './registry.ts'
 import type { Implementation, Preparation } from './registry.ts'
+import { signing, verifying } from './sign.ts'
+import { derivingAlongPath, generatingMnemonic, recoveringMnemonic } from './wallets.ts'
 
 /** The procedures of a vault. */
 export function createRegistry(tools: Tools): Registry {
@@ -43,6 +47,13 @@ export function createRegistry(tools: Tools): Registry {
   }
   add(catalog.generate, generating(tools))
   add(catalog.slip10Generate, generatingSeed(tools))
+  add(catalog.importSecret, importing(tools), preparingImport(tools))
+  add(catalog.pub, showing)
+  add(catalog.sign, signing(tools))
+  add(catalog.verify, verifying(tools))
+  add(catalog.bip39Generate, generatingMnemonic(tools))
+  add(catalog.bip39Recover, recoveringMnemonic(tools))
+  add(catalog.slip10Derive, derivingAlongPath(tools))
   add(catalog.copy, copying(tools))
   add(catalog.rotate, rotating(tools))
   add(catalog.retire, retiring)

@@ -5,6 +5,7 @@
 import { SECRET_LENGTHS } from '../catalog/index.ts'
 import type { RecordType } from '../catalog/index.ts'
 import { VaultError } from '../errors.ts'
+import { samePublicKey } from '../formats/key-pairs.ts'
 import type { VaultLimits } from '../limits.ts'
 import * as ecdsa from '../primitives/ecdsa.ts'
 import type { Curve } from '../primitives/ecdsa.ts'
@@ -112,16 +113,18 @@ export interface Making {
   readonly secret: Uint8Array
   readonly labels: AskedLabels | undefined
   readonly origin: NewRecord['origin']
+  /** What somebody says is the public half; points in either form. */
+  readonly claimed?: Uint8Array | undefined
 }
 
 /**
  * Makes a record of a secret, with its public half.
  *
- * @throws `VaultError` `invalid_argument` for bytes that are no secret of the type
+ * @throws `VaultError` `invalid_argument` for bytes that are no secret of the type, and for a claim that is not true
  */
 export function makeRecord(
   to: CreateHandle,
-  { type, secret, labels, origin }: Making,
+  { type, secret, labels, origin, claimed }: Making,
   tools: Tools,
   scope: Scope,
 ): RecordOutput {
@@ -133,6 +136,12 @@ export function makeRecord(
     )
   }
   const publicKey = publicHalf(type, secret, tools, scope)
+  if (claimed !== undefined && (publicKey === undefined || !samePublicKey(claimed, publicKey))) {
+    throw new VaultError(
+      'invalid_argument',
+      `Cannot make ${type} record: the public key that comes with it belongs to another`,
+    )
+  }
   return to.create({
     type,
     secret,
