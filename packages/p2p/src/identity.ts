@@ -75,6 +75,23 @@ export function addressOf(address: Multiaddr): Address {
   return multiaddr(named).toString() as Address
 }
 
+/**
+ * The address that somebody told as bytes, with the peer's id at its end. Undefined for bytes that are none, for one
+ * that is too long and for one that names another peer there.
+ */
+export function addressFromBytes(bytes: Uint8Array, peer: PeerId): Address | undefined {
+  if (bytes.byteLength === 0 || bytes.byteLength > MAX_ADDRESS_LENGTH) return undefined
+  try {
+    const address = addressOf(multiaddr(bytes))
+    const named = /\/p2p\/([^/]+)$/.exec(address)?.[1]
+    if (named !== undefined && named !== peer) return undefined
+    const whole = named === undefined ? `${address}/p2p/${peer}` : address
+    return whole.length > MAX_ADDRESS_LENGTH ? undefined : (whole as Address)
+  } catch {
+    return undefined
+  }
+}
+
 /** libp2p's object of an address. */
 export function toMultiaddr(address: Address): Multiaddr {
   return multiaddr(address)

@@ -19,7 +19,7 @@ export type {
   Wanted,
 } from './find/find.ts'
 export type { FindOptions } from './find/finding.ts'
-export type { FindInit, MdnsOptions } from './find/ways.ts'
+export type { FindInit, KademliaOptions, MdnsOptions, RendezvousOptions } from './find/ways.ts'
 export type { FirewallControl } from './firewall/firewall.ts'
 export type {
   AskAnswer,

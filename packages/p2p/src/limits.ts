@@ -172,12 +172,12 @@ export interface P2pLimits {
   maxMdnsPeersPerSender: number
   /** Longest time between two of our own mDNS queries; the first come sooner. Default 60,000. */
   mdnsQueryIntervalMs: number
-  /** How often it is looked whether network interfaces came or went. Default 5,000. */
-  mdnsInterfacePollMs: number
+  /** How often it is looked whether network interfaces, or our own addresses, came or went. Default 5,000. */
+  interfacePollMs: number
   /** Longest wait for a rendezvous message, as point and as client. Default 10,000. */
   rendezvousTimeoutMs: number
-  /** How often a rendezvous point is asked again by a search that follows. Default 10,000. */
-  rendezvousPollMs: number
+  /** How often a search that follows asks again, at rendezvous points and in the Kademlia network. Default 10,000. */
+  findPollMs: number
   /** Longest answer taken of a rendezvous point. A longer one fails the search. Default 256 KiB. */
   maxRendezvousAnswerBytes: number
   /** Longest request taken as a rendezvous point, one signed peer record included. A longer one resets its stream. Default 8 KiB. */
@@ -192,6 +192,12 @@ export interface P2pLimits {
   maxRegistrationsPerPeer: number
   /** Registrations told in one answer; the rest is asked for with its cookie. Default 64. */
   maxRegistrationsPerAnswer: number
+  /** Provider records held for the Kademlia network. The oldest of others makes room. Default 8,192. */
+  maxDhtRecords: number
+  /** Provider records of one peer. The next one is refused. Default 256. */
+  maxDhtRecordsPerPeer: number
+  /** Peers whose addresses the Kademlia network told and that are kept for its own searches. The oldest makes room. Default 1,024. */
+  maxDhtPeers: number
 
   // Everything else
   /** Peers in the address book. The least recently useful is forgotten. Default 4,096. */
@@ -300,9 +306,9 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   mdnsAnswersPerSecond: 4,
   maxMdnsPeersPerSender: 32,
   mdnsQueryIntervalMs: 60_000,
-  mdnsInterfacePollMs: 5000,
+  interfacePollMs: 5000,
   rendezvousTimeoutMs: 10_000,
-  rendezvousPollMs: 10_000,
+  findPollMs: 10_000,
   maxRendezvousAnswerBytes: 256 * KIB,
   maxRendezvousRequestBytes: 8 * KIB,
   rendezvousRequestsPerSecond: 8,
@@ -310,6 +316,9 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxRegistrations: 8192,
   maxRegistrationsPerPeer: 64,
   maxRegistrationsPerAnswer: 64,
+  maxDhtRecords: 8192,
+  maxDhtRecordsPerPeer: 256,
+  maxDhtPeers: 1024,
   maxPeersInBook: 4096,
   maxAddressesPerPeer: 16,
   maxBufferedEvents: 1024,

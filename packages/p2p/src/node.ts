@@ -351,8 +351,15 @@ class P2pNode implements Node {
       limits,
       random: (length) => this.#random(length),
       multicast: seams.multicast,
-      // Goodbyes are said when the node no longer runs.
-      addresses: () => this.#composed?.libp2p.getMultiaddrs().map((one) => addressOf(one)) ?? [],
+      identity,
+      open: async (to, protocol, signal) => {
+        if (to.peer !== undefined) this.#dialable(to.peer, to.addresses)
+        // Not by what is found: this is how it is found.
+        const live = await this.#connectKnown(to, signal, false)
+        return this.#openOn(live, protocol)
+      },
+      connect: (to, signal) => this.#connectKnown(to, signal, false),
+      addresses: () => this.#ownAddresses(),
       onFound: (found) => {
         this.#keep(found)
       },
@@ -364,6 +371,7 @@ class P2pNode implements Node {
       clock,
       limits,
       ...this.#ways,
+      addresses: () => this.#ownAddresses(),
       parsePeer: parsePeerId,
       wants: (peer) => peer !== this.peer && !this.#admission.isBlocked(peer),
       onFound: (found) => {
@@ -422,6 +430,7 @@ class P2pNode implements Node {
           listen: (address, arrivals) => this.#relays.listen(address, arrivals),
         }),
       ],
+      services: await this.#ways.services(),
       resolver,
       announce: announce.map((one) => parseAddress(one)),
       agent: AGENT,
@@ -467,6 +476,17 @@ class P2pNode implements Node {
           if (!taken) stream.abort(new Error('not taken'))
         },
         { maxInboundStreams: Infinity, maxOutboundStreams: Infinity },
+      )
+    }
+    for (const protocol of this.#ways.serves.keys()) {
+      await composed.parts.registrar.handle(
+        protocol,
+        (stream, connection) => {
+          const info = composed.upgrader.infoOf(connection)
+          const taken = info !== undefined && this.#takeServed(protocol, pipeOf(stream), info)
+          if (!taken) stream.abort(new Error('not taken'))
+        },
+        { maxInboundStreams: Infinity, maxOutboundStreams: Infinity, runOnLimitedConnection: true },
       )
     }
     await libp2p.start()
@@ -695,6 +715,11 @@ class P2pNode implements Node {
     return this.#finding.again(peer, tried, ended)
   }
 
+  /** As `addresses`, also of a node that no longer runs: goodbyes are said then. */
+  #ownAddresses(): Address[] {
+    return this.#composed?.libp2p.getMultiaddrs().map((one) => addressOf(one)) ?? []
+  }
+
   /** What was found goes into the book, where it pushes out nothing that works. */
   #keep({ peer, addresses, expiresAtMs }: FoundPeer): void {
     if (peer === this.peer || this.#admission.isBlocked(peer)) return
@@ -706,7 +731,7 @@ class P2pNode implements Node {
   async #connectKnown(
     { peer, addresses }: Found,
     signal: AbortSignal | undefined,
-    directly: boolean,
+    directly = false,
   ): Promise<Live> {
     this.#running()
     const known = peer === undefined ? undefined : this.#connections.best(peer)
@@ -877,8 +902,16 @@ class P2pNode implements Node {
   #onPipe(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
     return (
       this.#requests.take(protocol, pipe, this.#connections.of(info)) ||
-      this.#takeRelay(protocol, pipe, info)
+      this.#takeRelay(protocol, pipe, info) ||
+      this.#takeServed(protocol, pipe, info)
     )
+  }
+
+  /** What a way of finding answers. */
+  #takeServed(protocol: string, pipe: Pipe, { peer }: ConnectionInfo): boolean {
+    const serve = this.#ways.serves.get(protocol)
+    serve?.(pipe, peer)
+    return serve !== undefined
   }
 
   async #open(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Opened> {

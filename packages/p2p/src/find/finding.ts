@@ -38,10 +38,12 @@ export interface FindingInit {
   readonly clock: Clock
   readonly limits: Pick<
     P2pLimits,
-    'maxFoundPeers' | 'findTimeoutMs' | 'maxSearches' | 'maxAdvertisements'
+    'maxFoundPeers' | 'findTimeoutMs' | 'maxSearches' | 'maxAdvertisements' | 'interfacePollMs'
   >
   readonly advertisers: readonly Advertiser[]
   readonly discoverers: readonly Discoverer[]
+  /** Where others reach us now. */
+  addresses(): readonly Address[]
   /** @throws `SyntaxError` for what is no peer id */
   parsePeer(text: string): PeerId
   /** Whether a peer is to be known of. Blocked ones are not. */
@@ -60,6 +62,7 @@ export class Finding {
   readonly #advertisements = new Set<Advertisement>()
   #searches = 0
   #stopRefresh: (() => void) | undefined
+  #stopPoll: (() => void) | undefined
 
   constructor(init: FindingInit) {
     this.#init = init
@@ -137,6 +140,7 @@ export class Finding {
       },
     }
     this.#advertisements.add(all)
+    if (this.#stopPoll === undefined) this.#watchAddresses(this.#ownAddresses())
     return all
   }
 
@@ -162,7 +166,22 @@ export class Finding {
   async stop(): Promise<void> {
     this.#stopping.abort()
     this.#stopRefresh?.()
+    this.#stopPoll?.()
     await Promise.all([...this.#advertisements].map((one) => one[Symbol.asyncDispose]()))
+  }
+
+  /** A machine that moves to another network is told so by nobody. */
+  #watchAddresses(before: string): void {
+    const { clock, limits } = this.#init
+    this.#stopPoll = clock.setTimer(limits.interfacePollMs, () => {
+      const now = this.#ownAddresses()
+      if (now !== before) this.refresh()
+      this.#watchAddresses(now)
+    })
+  }
+
+  #ownAddresses(): string {
+    return [...this.#init.addresses()].sort().join(' ')
   }
 
   async #lookAgain(peer: PeerId, tried: readonly Address[], signal: AbortSignal): Promise<boolean> {

@@ -213,7 +213,7 @@ export class Mdns implements Advertiser, Discoverer {
     this.#polling = this.#openAndClose()
     await this.#polling
     if (this.#hasStopped()) return
-    this.#stopPoll = this.#init.clock.setTimer(this.#init.limits.mdnsInterfacePollMs, () => {
+    this.#stopPoll = this.#init.clock.setTimer(this.#init.limits.interfacePollMs, () => {
       void this.#poll()
     })
   }
