@@ -10,9 +10,10 @@ import type { Place, Procedure, StepOutput, StepPlaces, Triple } from './catalog
 import { isVaultError, VaultError } from './errors.ts'
 import { INPUT_OVERHEAD_BYTES } from './limits.ts'
 import type { VaultLimits } from './limits.ts'
-import type { Registered, Registry } from './procedures/registry.ts'
+import type { Prepared, Registered, Registry } from './procedures/registry.ts'
 import type { RecordChanges } from './records.ts'
-import { checkInput, checkPart, measure } from './input.ts'
+import { checkInput, checkPart, measure, sentence } from './input.ts'
+import type { InputPlace } from './input.ts'
 import type { Secret, Slab } from './secret.ts'
 import { StepRun } from './step.ts'
 import type { ChainState, Flow } from './step.ts'
@@ -44,6 +45,8 @@ export interface ChainInit {
   readonly records: RecordChanges
   readonly slab: Slab
   readonly random: (out: Uint8Array) => void
+  /** Runs `body`; where it throws, nothing of what it changed is left, and the error goes on. */
+  savepoint<T>(body: () => T): T
   /** Files are to be folded once all is committed. */
   compactLater(): void
 }
@@ -67,6 +70,7 @@ export class Engine {
   readonly #registry: Registry
   readonly #limits: Readonly<VaultLimits>
   readonly #read = new WeakMap<Chain, readonly ReadStep[]>()
+  readonly #prepared = new WeakMap<Chain, ReadonlyMap<number, Prepared<unknown>>>()
 
   constructor(registry: Registry, limits: Readonly<VaultLimits>) {
     this.#registry = registry
@@ -89,8 +93,10 @@ export class Engine {
     const copied = asked.map((step) => this.#copy(step))
     const { triples, places } = this.#touch(copied)
     const steps: ReadStep[] = []
+    const alone = copied.length === 1
     for (const [index, step] of copied.entries()) {
-      steps.push(this.#check(step, places[index] ?? new Map(), steps))
+      const where = { procedure: step.procedure.name, step: alone ? undefined : index }
+      steps.push(this.#check(step, places[index] ?? new Map(), steps, where))
     }
     const chain: Chain = Object.freeze({
       steps: Object.freeze(
@@ -104,6 +110,41 @@ export class Engine {
   }
 
   /**
+   * Does ahead what takes too long for a batch and touches no record. To be awaited before the chain is run.
+   *
+   * @returns `undefined` where there is nothing to do; else what is to be disposed of when the chain ran or never will
+   * @throws what a preparation throws
+   */
+  prepare(chain: Chain, signal?: AbortSignal): Promise<Disposable> | undefined {
+    const steps = this.#read.get(chain) ?? []
+    const begun = steps.flatMap(({ registered, input, chained }, index) => {
+      const prepared =
+        chained.length === 0 ? registered.prepare?.(input as never, signal) : undefined
+      return prepared === undefined ? [] : [prepared.then((done) => [index, done] as const)]
+    })
+    return begun.length === 0 ? undefined : this.#hold(chain, begun)
+  }
+
+  async #hold(
+    chain: Chain,
+    begun: readonly Promise<readonly [number, Prepared<unknown>]>[],
+  ): Promise<Disposable> {
+    const ended = await Promise.allSettled(begun)
+    const done = ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const wipe = (): void => {
+      this.#prepared.delete(chain)
+      for (const [, prepared] of done) prepared[Symbol.dispose]()
+    }
+    const failed = ended.find((one) => one.status === 'rejected')
+    if (failed !== undefined) {
+      wipe()
+      throw asVaultError(failed.reason, 'prepare chain')
+    }
+    this.#prepared.set(chain, new Map(done))
+    return { [Symbol.dispose]: wipe }
+  }
+
+  /**
    * Carries a chain out: all of it, or nothing is changed. What opens on the way is wiped before this returns.
    *
    * @returns for each step its output, without what a later step took
@@ -113,10 +154,13 @@ export class Engine {
   run(chain: Chain, init: ChainInit): Record<string, unknown>[] {
     const steps = this.#read.get(chain)
     if (steps === undefined) throw new TypeError('Cannot run chain: it was not read here')
-    return init.records.savepoint(() => {
+    return init.savepoint(() => {
       const running = new ChainRun(init, this.#limits)
       try {
-        return steps.map((step, index) => running.step(step, index))
+        return steps.map((step, index) => {
+          const prepared = this.#prepared.get(chain)?.get(index)
+          return running.step(step, index, prepared?.input as ReadStep['input'] | undefined)
+        })
       } catch (error) {
         running.takeBack()
         throw error
@@ -167,9 +211,13 @@ export class Engine {
     }
   }
 
-  #check(step: CopiedStep, places: StepPlaces, before: readonly ReadStep[]): ReadStep {
+  #check(
+    step: CopiedStep,
+    places: StepPlaces,
+    before: readonly ReadStep[],
+    where: InputPlace,
+  ): ReadStep {
     const { registered, procedure } = step
-    const where = { procedure: procedure.name, step: before.length }
     const raw: Record<string, unknown> = {}
     const chained: [string, StepOutput][] = []
     for (const [field, value] of Object.entries(step.input)) {
@@ -181,9 +229,7 @@ export class Engine {
       } else if (isStepOutput(value)) {
         const from = before[value.step]
         if (from === undefined || !Object.hasOwn(from.procedure.output.shape, value.output)) {
-          throw invalid(
-            `Cannot run ${procedure.name}: step ${where.step}, field ${field}: no step before it gives that`,
-          )
+          throw sentence(where, field, 'no step before it gives that')
         }
         from.taken.add(value.output)
         chained.push([field, value])
@@ -248,11 +294,11 @@ class ChainRun {
   }
 
   /** Runs one step; what it opened is wiped when this returns. */
-  step(step: ReadStep, index: number): Record<string, unknown> {
+  step(step: ReadStep, index: number, prepared?: ReadStep['input']): Record<string, unknown> {
     const { procedure, places, chained } = step
     const flows = chained.map(([, from]) => this.#flow(from))
     using run = new StepRun(this.#state, procedure, index, flows)
-    const input = chained.length === 0 ? step.input : this.#fill(step, index)
+    const input = prepared ?? (chained.length === 0 ? step.input : this.#fill(step, index))
     const handles: Record<string, unknown> = {}
     for (const [role, definition] of Object.entries(procedure.roles)) {
       handles[role] = run.handles(definition, places.get(role) ?? [], Array.isArray(input[role]))
@@ -304,13 +350,7 @@ class ChainRun {
     try {
       output = registered.carryOut(input as never, handles as never, run.scope)
     } catch (error) {
-      if (isVaultError(error)) throw error
-      // Formats and primitives say so where bytes that somebody gave them are not what they have to be.
-      if (error instanceof SyntaxError || error instanceof RangeError)
-        throw invalid(error.message, error)
-      throw new VaultError('internal', `Cannot ${procedure.name}: the procedure failed`, {
-        cause: error,
-      })
+      throw asVaultError(error, procedure.name)
     }
     const read = procedure.output.safeParse(output)
     if (read.success) return read.data
@@ -340,6 +380,15 @@ class ChainRun {
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, this.#release(one)]))
   }
+}
+
+function asVaultError(error: unknown, action: string): unknown {
+  if (isVaultError(error)) return error
+  // Formats and primitives say so where bytes that somebody gave them are not what they have to be.
+  if (error instanceof SyntaxError || error instanceof RangeError)
+    return invalid(error.message, error)
+  if (error instanceof Error && error.name === 'AbortError') return error
+  return new VaultError('internal', `Cannot ${action}: the procedure failed`, { cause: error })
 }
 
 function invalid(message: string, cause?: unknown): VaultError {

@@ -1,3 +1,35 @@
-/** The encrypted vault: see README. */
+/** The encrypted vault: see README. What procedures there are stands in `@stronghold/vault/catalog`. */
+export { systemClock } from './clock.ts'
+export type { Clock } from './clock.ts'
+export type { ChainOutput, Pending, PendingState, RunOptions, Steps, Vault } from './contract.ts'
+export type { AskedStep, Chain, ReadyStep } from './engine.ts'
 export { isVaultError, VaultError } from './errors.ts'
 export type { VaultErrorInit, VaultReason } from './errors.ts'
+export { verifyHead } from './head.ts'
+export type { SignedHead, VaultHead } from './head.ts'
+export type { KdfParameters } from './header.ts'
+export type { RecordInfo } from './info.ts'
+export { DEFAULT_LIMITS } from './limits.ts'
+export type { VaultLimits } from './limits.ts'
+export type { Origin } from './record.ts'
+export type { OpenedRow } from './rows.ts'
+export type { Random } from './seal.ts'
+export { Slab } from './secret.ts'
+export type { Locked, Secret, SlabInit } from './secret.ts'
+export { FIRST_GUARD_KIND } from './session.ts'
+export type { VaultTransaction } from './session.ts'
+export type { PutOptions, StoreChanges, StoreEntry } from './store.ts'
+export { MemoryStore } from './stores/memory.ts'
+export type { Store } from './stores/store.ts'
+export type { Credential, UnlockOptions } from './unlock.ts'
+export type { NewUnlocker, RekeyOptions, UnlockerInfo, Unlockers } from './unlockers.ts'
+export { createVault, openVault } from './vault.ts'
+export type {
+  NewVaultInit,
+  OpenVault,
+  PlainStore,
+  VaultInit,
+  VaultSeams,
+  VaultState,
+  VaultStatus,
+} from './vault.ts'

@@ -10,8 +10,8 @@ import { VaultError } from './errors.ts'
 /** Where an input stands, for the sentence. */
 export interface InputPlace {
   readonly procedure: string
-  /** From 0. */
-  readonly step: number
+  /** From 0; left out where there is one step only. */
+  readonly step: number | undefined
 }
 
 /**
@@ -89,12 +89,18 @@ function refuse(procedure: Procedure, issues: readonly Issue[], where: InputPlac
   return sentence(where, field, hidden ? 'not as it has to be' : lower(issue.message))
 }
 
-function sentence({ procedure, step }: InputPlace, field: string, state: string): VaultError {
-  const at = field === '' ? '' : `, field ${JSON.stringify(field.slice(0, 64))}`
-  return new VaultError(
-    'invalid_argument',
-    `Cannot ${procedure}: step ${step}${at}: ${state.slice(0, 200)}`,
-  )
+/** What is wrong with a field, as one sentence. */
+export function sentence(
+  { procedure, step }: InputPlace,
+  field: string,
+  state: string,
+): VaultError {
+  const at = [
+    ...(step === undefined ? [] : [`step ${step}`]),
+    ...(field === '' ? [] : [`field ${JSON.stringify(field.slice(0, 64))}`]),
+  ]
+  const where = at.length === 0 ? '' : `${at.join(', ')}: `
+  return new VaultError('invalid_argument', `Cannot ${procedure}: ${where}${state.slice(0, 200)}`)
 }
 
 /** Does a schema say that its bytes are a secret, itself or what it wraps. */

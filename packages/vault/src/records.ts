@@ -4,6 +4,7 @@
  * It knows nothing of procedures, and of labels only that they are kept.
  */
 import type { Labels, RecordType } from './catalog/index.ts'
+import { Draft } from './draft.ts'
 import { VaultError } from './errors.ts'
 import type { VaultLimits } from './limits.ts'
 import { MAX_NONCES, NONCE_BLOCK } from './limits.ts'
@@ -75,37 +76,30 @@ export class Records implements RecordLookup {
 
   /** Begins to change records within a transaction, whose commit publishes what was changed. */
   change(tx: Transaction, when: { nowMs: number; epoch: number }): RecordChanges {
-    const changes = new RecordChanges(this, tx, when, {
-      rowId: (path) => this.#rows.id(RECORD_KIND, path),
-      limits: this.#limits,
+    const byPath = new Draft(this.#byPath)
+    const byId = new Draft(this.#byId)
+    tx.afterCommit(() => {
+      byPath.publish()
+      byId.publish()
+    })
+    return new RecordChanges(tx, when, {
+      byPath,
+      byId,
       pool: this.#pool,
       nonces: this.#nonces,
-      publish: (changes) => {
-        for (const [id, record] of changes) {
-          const before = this.#byId.get(id)
-          if (before !== undefined) this.#byPath.delete(before.path)
-          if (record === undefined) this.#byId.delete(id)
-          else this.#byId.set(id, record)
-        }
-        // Paths last: a path that was left by one record may be another's by now.
-        for (const record of changes.values()) {
-          if (record !== undefined) this.#byPath.set(record.path, record)
-        }
-      },
+      limits: this.#limits,
+      rowId: (path) => this.#rows.id(RECORD_KIND, path),
     })
-    tx.afterCommit(() => {
-      changes.publish()
-    })
-    return changes
   }
 }
 
-interface Base {
-  rowId(path: string): Uint8Array
-  readonly limits: Readonly<VaultLimits>
+interface Shared {
+  readonly byPath: Draft<string, StoredRecord>
+  readonly byId: Draft<string, StoredRecord>
   readonly pool: LabelPool
   readonly nonces: Map<string, number>
-  publish(changes: ReadonlyMap<string, StoredRecord | undefined>): void
+  readonly limits: Readonly<VaultLimits>
+  rowId(path: string): Uint8Array
 }
 
 /** A record to be made. */
@@ -122,50 +116,38 @@ export interface RecordInit {
 
 /** Records inside one transaction. Every change is written as rows at once. */
 export class RecordChanges implements RecordLookup {
-  readonly #base: Records
   readonly #tx: Transaction
-  readonly #when: { readonly nowMs: number; readonly epoch: number }
-  readonly #shared: Base
-  readonly #byPath = new Map<string, StoredRecord | undefined>()
-  readonly #byId = new Map<string, StoredRecord | undefined>()
-  /** How to take changes back, newest last. */
-  readonly #undo: (() => void)[] = []
-  #added = 0
-
-  constructor(base: Records, tx: Transaction, when: RecordChanges['when'], shared: Base) {
-    this.#base = base
-    this.#tx = tx
-    this.#when = when
-    this.#shared = shared
-  }
-
+  readonly #shared: Shared
   /** Time and epoch of this transaction. */
-  get when(): { readonly nowMs: number; readonly epoch: number } {
-    return this.#when
+  readonly when: { readonly nowMs: number; readonly epoch: number }
+
+  constructor(tx: Transaction, when: RecordChanges['when'], shared: Shared) {
+    this.#tx = tx
+    this.#shared = shared
+    this.when = when
   }
 
   at(path: string): StoredRecord | undefined {
-    return this.#byPath.has(path) ? this.#byPath.get(path) : this.#base.at(path)
+    return this.#shared.byPath.get(path)
   }
 
   byId(id: string): StoredRecord | undefined {
-    return this.#byId.has(id) ? this.#byId.get(id) : this.#base.byId(id)
+    return this.#shared.byId.get(id)
   }
 
-  /** Runs `body`; where it throws, nothing of what it changed here or in rows is left, and the error goes on. */
-  savepoint<T>(body: () => T): T {
-    const mark = this.#undo.length
-    try {
-      return this.#tx.savepoint(body)
-    } catch (error) {
-      while (this.#undo.length > mark) this.#undo.pop()?.()
-      throw error
-    }
+  /** Every record as this transaction sees it, in no order. */
+  *all(): Generator<StoredRecord> {
+    for (const [, record] of this.#shared.byId.entries()) yield record
   }
 
-  /** The transaction is committed: everybody sees it. */
-  publish(): void {
-    this.#shared.publish(this.#byId)
+  /** Where this transaction stands; `rollBack` forgets what was changed later. The rows are rolled back apart. */
+  mark(): number {
+    return this.#shared.byId.mark()
+  }
+
+  rollBack(mark: number): void {
+    this.#shared.byId.rollBack(mark)
+    this.#shared.byPath.rollBack(mark)
   }
 
   /**
@@ -192,14 +174,14 @@ export class RecordChanges implements RecordLookup {
    */
   insert(init: RecordInit, secret: Uint8Array): StoredRecord {
     this.assertFree(init.path)
-    if (this.#base.size + this.#added >= this.#shared.limits.maxRecords) {
+    if (this.#shared.byId.size >= this.#shared.limits.maxRecords) {
       throw new VaultError(
         'resource_exhausted',
         `Cannot create record "${init.path.slice(0, 64)}": there are ${this.#shared.limits.maxRecords} records already`,
       )
     }
     const record: StoredRecord = {
-      ...newRecord(init, this.#when, secret.byteLength),
+      ...newRecord(init, this.when, secret.byteLength),
       labels: this.#shared.pool.get(init.labels),
     }
     this.#tx.putSecret(SECRET_KIND, versionRowId(record.id, 1), secret)
@@ -235,7 +217,7 @@ export class RecordChanges implements RecordLookup {
       )
     }
     const number = newest(record).number + 1
-    const version = newVersion(number, publicKey, this.#when, secret.byteLength)
+    const version = newVersion(number, publicKey, this.when, secret.byteLength)
     this.#tx.putSecret(SECRET_KIND, versionRowId(record.id, number), secret)
     return this.#change(record, { versions: [...record.versions, version] })
   }
@@ -271,7 +253,7 @@ export class RecordChanges implements RecordLookup {
     this.#tx.remove(RECORD_KIND, this.#shared.rowId(record.path))
     const tombstone: Tombstone = {
       path: record.path,
-      removedAtMs: this.#when.nowMs,
+      removedAtMs: this.when.nowMs,
       version: newest(record).number,
     }
     this.#tx.put(TOMBSTONE_KIND, idBytes(record.id), encodeTombstone(tombstone))
@@ -292,7 +274,7 @@ export class RecordChanges implements RecordLookup {
    *   present epoch, whose nonces somebody else may have taken
    */
   countNonce(record: StoredRecord, version: RecordVersion): void {
-    if (!version.here || version.epoch !== this.#when.epoch) {
+    if (!version.here || version.epoch !== this.when.epoch) {
       throw wornOut(record, 'it was not made here since the vault was made or restored')
     }
     const row = versionRowId(record.id, version.number)
@@ -317,7 +299,7 @@ export class RecordChanges implements RecordLookup {
   }
 
   #change(record: StoredRecord, change: Partial<StoredRecord>): StoredRecord {
-    const changed = { ...record, ...change, changedAtMs: this.#when.nowMs }
+    const changed = { ...record, ...change, changedAtMs: this.when.nowMs }
     this.#write(changed)
     return changed
   }
@@ -327,22 +309,10 @@ export class RecordChanges implements RecordLookup {
     this.#set(record.id, record.path, record)
   }
 
+  /** The two drafts take the same steps, so that one mark holds for both. */
   #set(id: string, path: string, record: StoredRecord | undefined): void {
-    const known = this.#byId.has(id)
-    const before = this.#byId.get(id)
-    const pathKnown = this.#byPath.has(path)
-    const pathBefore = this.#byPath.get(path)
-    const grown = Number(record !== undefined) - Number(this.byId(id) !== undefined)
-    this.#byId.set(id, record)
-    this.#byPath.set(path, record)
-    this.#added += grown
-    this.#undo.push(() => {
-      if (known) this.#byId.set(id, before)
-      else this.#byId.delete(id)
-      if (pathKnown) this.#byPath.set(path, pathBefore)
-      else this.#byPath.delete(path)
-      this.#added -= grown
-    })
+    this.#shared.byId.set(id, record)
+    this.#shared.byPath.set(path, record)
   }
 }
 

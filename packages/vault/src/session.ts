@@ -1,0 +1,306 @@
+/**
+ * An unlocked vault: everything that exists only while it is one. Synchronous throughout: inside a batch nothing is
+ * awaited. Disposing wipes it. It knows nothing of unlocking, of queues and of time passing.
+ */
+import { Batch } from './batch.ts'
+import { Engine } from './engine.ts'
+import type { Chain } from './engine.ts'
+import { VaultError } from './errors.ts'
+import { HEAD_SEED_ID, signHead } from './head.ts'
+import type { SignedHead } from './head.ts'
+import { infoOf, listRecords } from './info.ts'
+import type { RecordInfo } from './info.ts'
+import type { VaultLimits } from './limits.ts'
+import type { Registry } from './procedures/registry.ts'
+import { Records } from './records.ts'
+import type { RecordChanges } from './records.ts'
+import type { OpenedRow, RekeyInit, Rows, Transaction } from './rows.ts'
+import type { Random } from './seal.ts'
+import type { Secret, Slab } from './secret.ts'
+import { StoreIndex } from './store.ts'
+import type { StoreChanges } from './store.ts'
+
+/** Rows from this kind on are the guard's (`vault-format.md §2`). */
+export const FIRST_GUARD_KIND = 16
+const SYSTEM_KIND = 6
+
+/** What an unlocked vault is made of; all of it belongs to the session from then on. */
+export interface SessionInit {
+  readonly slab: Slab
+  readonly rows: Rows
+  readonly registry: Registry
+  readonly limits: Readonly<VaultLimits>
+  readonly random: Random
+}
+
+/** An unlocked vault. */
+export class Session implements Disposable {
+  readonly slab: Slab
+  readonly rows: Rows
+  readonly engine: Engine
+  /** Runs that wait for the end of their turn. */
+  readonly batch: Batch
+  readonly #limits: Readonly<VaultLimits>
+  readonly #random: Random
+  #records: Records
+  #store: StoreIndex
+  /** A commit failed: what is in memory may not be what lies on the disk. */
+  #stale = false
+
+  /** @throws `VaultError` `data_loss` (`damaged`) where a record is not as this program writes one */
+  constructor(init: SessionInit) {
+    this.slab = init.slab
+    this.rows = init.rows
+    this.#limits = init.limits
+    this.#random = init.random
+    this.engine = new Engine(init.registry, init.limits)
+    this.batch = new Batch({
+      transaction: (body) => {
+        this.transaction(body)
+      },
+      compact: () => {
+        this.rows.compact()
+      },
+      maxQueued: init.limits.maxQueuedRuns,
+    })
+    this.#records = new Records(init.rows, init.limits)
+    this.#store = new StoreIndex(init.rows, init.limits)
+  }
+
+  /** How many records there are. */
+  get size(): number {
+    return this.#records.size
+  }
+
+  /**
+   * Runs `body` and commits what it changed, all or nothing; where it changed nothing nothing is written.
+   *
+   * @throws what `body` throws, and then nothing has happened; what `Rows.transaction` throws
+   */
+  transaction<T>(body: (tx: VaultTransaction) => T): T {
+    if (this.#stale) this.#reload()
+    let committing = false
+    try {
+      return this.rows.transaction((tx) => {
+        const when = { nowMs: this.rows.nowMs(), epoch: this.rows.head().epoch }
+        const result = body(
+          new VaultTransaction(tx, {
+            when,
+            records: this.#records.change(tx, when),
+            store: this.#store.change(tx, when.nowMs),
+            session: this,
+            random: this.#random,
+          }),
+        )
+        committing = true
+        return result
+      })
+    } catch (error) {
+      this.#stale ||= committing
+      throw error
+    }
+  }
+
+  /** How far the vault has come, signed. */
+  head(): SignedHead {
+    using seed = this.rows.open(SYSTEM_KIND, HEAD_SEED_ID, this.slab)
+    if (seed === undefined) {
+      throw new VaultError('data_loss', 'Cannot sign head: its key is missing', {
+        reason: 'damaged',
+      })
+    }
+    return signHead(this.rows.head(), seed.bytes, this.slab)
+  }
+
+  /** Seals everything anew: `Rows.rekey`. */
+  rekey(init: RekeyInit): void {
+    try {
+      this.rows.rekey(init)
+    } catch (error) {
+      this.#stale = true
+      throw error
+    }
+  }
+
+  /** Wipes keys and secrets. Again does nothing. */
+  [Symbol.dispose](): void {
+    this.rows[Symbol.dispose]()
+    this.slab[Symbol.dispose]()
+  }
+
+  #reload(): void {
+    this.#records = new Records(this.rows, this.#limits)
+    this.#store = new StoreIndex(this.rows, this.#limits)
+    this.#stale = false
+  }
+}
+
+interface TransactionParts {
+  readonly when: { readonly nowMs: number; readonly epoch: number }
+  readonly records: RecordChanges
+  readonly store: StoreChanges
+  readonly session: Session
+  readonly random: Random
+}
+
+/**
+ * A transaction of an unlocked vault: chains, the plain store, and rows of the guard's own, all in one commit. Not to be
+ * used after its body returned.
+ */
+export class VaultTransaction {
+  readonly #tx: Transaction
+  readonly #parts: TransactionParts
+  #wantsCompaction = false
+  /** The plain store as this transaction sees it. */
+  readonly store: StoreChanges
+
+  constructor(tx: Transaction, parts: TransactionParts) {
+    this.#tx = tx
+    this.#parts = parts
+    this.store = parts.store
+  }
+
+  /** Milliseconds since the epoch; never earlier than anything the vault has seen. */
+  get nowMs(): number {
+    return this.#parts.when.nowMs
+  }
+
+  /** The present epoch: another after each restore. */
+  get epoch(): number {
+    return this.#parts.when.epoch
+  }
+
+  /** Whether a chain that ran since the last call wants `OpenVault.compact` once all is committed: `gc`. */
+  takeCompaction(): boolean {
+    const wanted = this.#wantsCompaction
+    this.#wantsCompaction = false
+    return wanted
+  }
+
+  /**
+   * Carries a chain out: all of it, or nothing is changed and the error goes on.
+   *
+   * @returns for each step its output, without what a later step took
+   * @throws as `Engine.run`
+   */
+  run(chain: Chain): Record<string, unknown>[] {
+    const { session, records, random } = this.#parts
+    return session.engine.run(chain, {
+      records,
+      slab: session.slab,
+      random,
+      savepoint: (body) => this.savepoint(body),
+      compactLater: () => {
+        this.#wantsCompaction = true
+      },
+    })
+  }
+
+  /** The record at a path, as this transaction sees it. */
+  find(path: string): RecordInfo | undefined {
+    const record = this.#parts.records.at(path)
+    return record === undefined ? undefined : infoOf(record)
+  }
+
+  /** The records that a pattern matches, in the order of paths. */
+  list(pattern?: string): RecordInfo[] {
+    return listRecords(this.#parts.records.all(), pattern)
+  }
+
+  /** Runs `body`; where it throws, nothing of what it changed is left, and the error goes on. */
+  savepoint<T>(body: () => T): T {
+    const { records, store } = this.#parts
+    const marks = [records.mark(), store.mark()] as const
+    try {
+      return this.#tx.savepoint(body)
+    } catch (error) {
+      records.rollBack(marks[0])
+      store.rollBack(marks[1])
+      throw error
+    }
+  }
+
+  /** Runs once the commit returned; dropped with its savepoint. It must not throw. */
+  afterCommit(fire: () => void): void {
+    this.#tx.afterCommit(fire)
+  }
+
+  // --- Rows of the guard's own. Kinds below 16 are the vault's: `RangeError`.
+
+  /** The id of a row that has a name. */
+  rowId(kind: number, name: string): Uint8Array {
+    return this.#parts.session.rows.id(own(kind), name)
+  }
+
+  get(kind: number, id: Uint8Array): Uint8Array | undefined {
+    return this.#tx.get(own(kind), id)
+  }
+
+  /** A secret, opened into the vault's slab; the caller's to wipe. */
+  open(kind: number, id: Uint8Array): Secret | undefined {
+    return this.#tx.open(own(kind), id, this.#parts.session.slab)
+  }
+
+  rows(kind: number): Iterable<OpenedRow> {
+    return this.#tx.list(own(kind))
+  }
+
+  put(kind: number, id: Uint8Array, value: Uint8Array): void {
+    this.#tx.put(own(kind), id, value)
+  }
+
+  /** Sealed at once; stays the caller's to wipe. */
+  putSecret(kind: number, id: Uint8Array, secret: Uint8Array): void {
+    this.#tx.putSecret(own(kind), id, secret)
+  }
+
+  remove(kind: number, id: Uint8Array): void {
+    this.#tx.remove(own(kind), id)
+  }
+
+  // --- What can be read while the vault is locked; kinds below 16 are under the header's digest.
+
+  getPlain(kind: number, id: Uint8Array): Uint8Array | undefined {
+    return this.#tx.getPlain(kind, id)
+  }
+
+  plainRows(kind: number): Iterable<OpenedRow> {
+    return this.#tx.listPlain(kind)
+  }
+
+  putPlain(kind: number, id: Uint8Array, value: Uint8Array): void {
+    this.#tx.putPlain(kind, id, value)
+  }
+
+  removePlain(kind: number, id: Uint8Array): void {
+    this.#tx.removePlain(kind, id)
+  }
+
+  // --- The audit
+
+  /** Adds an audit entry. @returns its position, from 0 */
+  append(entry: Uint8Array): number {
+    return this.#tx.append(entry)
+  }
+
+  /** What the header says of the chain's end: 32 bytes. */
+  setAuditHead(hash: Uint8Array): void {
+    this.#tx.setAuditHead(hash)
+  }
+
+  /** Takes away audit entries before a position, never the newest. */
+  cutEntries(before: number): void {
+    this.#tx.cutEntries(before)
+  }
+}
+
+/** The seed that signs heads, written once when a vault is made. */
+export function putHeadSeed(tx: Transaction, slab: Slab): void {
+  using seed = slab.random(32)
+  tx.putSecret(SYSTEM_KIND, HEAD_SEED_ID, seed.bytes)
+}
+
+function own(kind: number): number {
+  if (kind >= FIRST_GUARD_KIND) return kind
+  throw new RangeError(`Cannot use rows of kind ${kind}: they are the vault's own`)
+}
