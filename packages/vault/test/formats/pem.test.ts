@@ -55,6 +55,7 @@ describe('readPem()', () => {
     ['\ufeff-----BEGIN FOO-----\nZm9v\n-----END FOO-----\n', 'END without BEGIN'],
     [FOO.replace('Zm9v', 'Zm9v '), 'Cannot read base64'],
     [FOO.replace('Zm9v', 'Zm9'), 'Cannot read base64'],
+    [FOO.replace('Zm9v', 'Zm9*'), 'no base64 digit at 3'],
     [FOO.replace('Zm9v', 'Zm9v\n\nZm9v'), '"FOO" has an empty line'],
     [FOO.replace('Zm9v', 'Proc-Type: 4,ENCRYPTED\n\nZm9v'), 'type: openssl pkey -in FILE'],
   ])('refuses %j', (text, message) => {

@@ -161,7 +161,7 @@ describe.skipIf(!isThere('ssh-keygen'))('keys that ssh-keygen makes', () => {
     const passphrase = encodeUtf8(PASSPHRASE)
     const more = MAX_BCRYPT_ROUNDS + 1
     expect((await refusal(withRounds(more), { passphrase })).message).toContain(
-      `${more} rounds, at most ${MAX_BCRYPT_ROUNDS} are computed`,
+      `${more} rounds, at most ${MAX_BCRYPT_ROUNDS} are computed; type: ssh-keygen -p -a 100 -f FILE`,
     )
     expect((await refusal(withRounds(0), { passphrase })).message).toContain(
       'without salt or rounds',
@@ -197,12 +197,17 @@ describe.skipIf(!isThere('ssh-keygen'))('keys that ssh-keygen makes', () => {
     expect(error.message).toContain(message)
   })
 
-  test('a cipher of no use says what to type', async () => {
-    const text = make(desk(), ['-t', 'ed25519'], '3des-cbc')
-    const error = await refusal(text, { passphrase: encodeUtf8(PASSPHRASE) })
+  test('a cipher that is not supported is refused with what to type, which gives a key that is read', async () => {
+    const at = desk()
+    const passphrase = encodeUtf8(PASSPHRASE)
+    const error = await refusal(make(at, ['-t', 'ed25519'], '3des-cbc'), { passphrase })
     expect(error.message).toContain(
       '"3des-cbc" with "bcrypt" is not supported; type: ssh-keygen -p -Z aes256-ctr -f FILE',
     )
+    const words = ['-P', PASSPHRASE, '-N', PASSPHRASE, '-a', '1']
+    at.run('ssh-keygen', ['-q', '-p', '-Z', 'aes256-ctr', '-f', 'id', ...words])
+    const key = await readSshKey(at.read('id'), slab, { passphrase })
+    expect(computed(key)).toEqual(key.claimedPublic)
   })
 
   test('a plain key with any byte changed is refused, or is the same key', async () => {
