@@ -100,8 +100,11 @@ describe.skipIf(!isThere('ssh-keygen'))('keys that ssh-keygen makes', () => {
   }, 30_000)
 
   test.each(
-    CIPHERS.map((cipher, i) => [...(KINDS[i % KINDS.length] ?? KINDS[0]), cipher] as const),
-  )('%s %o, encrypted with %s', async (type, kind, cipher) => {
+    CIPHERS.map((cipher, i) => {
+      const [type, kind] = KINDS[i % KINDS.length] ?? KINDS[0]
+      return [type, cipher, kind] as const
+    }),
+  )('%s, encrypted with %s', async (type, cipher, kind) => {
     const at = desk()
     const text = make(at, kind, cipher)
     const passphrase = encodeUtf8(PASSPHRASE)
