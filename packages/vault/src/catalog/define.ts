@@ -193,13 +193,20 @@ export type StepPlaces = ReadonlyMap<string, readonly Place[]>
  *   a field of another shape
  */
 export function footprint(steps: readonly { procedure: Procedure; input: unknown }[]): Triple[] {
-  const procedures = steps.map(({ procedure }) => procedure.name)
-  return placesOf(steps).flatMap((roles, index) => {
-    const procedure = procedures[index] ?? NO_PATH
-    const triples = [...roles].flatMap(([role, places]) =>
-      places.map(({ path }): Triple => ({ procedure, role, path })),
-    )
-    return triples.length > 0 ? triples : [{ procedure, role: NO_PATH, path: NO_PATH }]
+  return triplesOf(steps, placesOf(steps))
+}
+
+/** The footprint of steps whose places are known. */
+export function triplesOf(
+  steps: readonly { procedure: Procedure }[],
+  places: readonly StepPlaces[],
+): Triple[] {
+  return steps.flatMap(({ procedure: { name } }, index) => {
+    const triples: Triple[] = []
+    for (const [role, found] of places[index] ?? []) {
+      for (const { path } of found) triples.push({ procedure: name, role, path })
+    }
+    return triples.length > 0 ? triples : [{ procedure: name, role: NO_PATH, path: NO_PATH }]
   })
 }
 

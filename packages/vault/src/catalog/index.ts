@@ -24,6 +24,7 @@ export {
   NO_PATH,
   placesOf,
   RECORD_OUTPUT,
+  triplesOf,
 } from './define.ts'
 export type {
   Access,

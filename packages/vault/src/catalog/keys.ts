@@ -45,7 +45,8 @@ export const importFormat = z
     }),
     /** PKCS#8 or SEC1, PEM or DER. */
     z.strictObject({ format: z.literal('pkcs8') }),
-    z.strictObject({ format: z.literal('jwk') }),
+    /** A symmetric key says by its `alg` what it is, or the caller does by `type`. */
+    z.strictObject({ format: z.literal('jwk'), type: recordType.optional() }),
     z.strictObject({ format: z.literal('openssh') }),
     /** Mnemonic words; `passphrase` is that of BIP-39. */
     z.strictObject({ format: z.literal('bip39'), language: mnemonicLanguage }),

@@ -28,6 +28,7 @@ import {
   revoking,
   rotating,
 } from './keys.ts'
+import { authenticating, checking } from './mac.ts'
 import type { Tools } from './pairs.ts'
 import { showing } from './public.ts'
 import { Registry } from './registry.ts'
@@ -51,6 +52,8 @@ export function createRegistry(tools: Tools): Registry {
   add(catalog.pub, showing)
   add(catalog.sign, signing(tools))
   add(catalog.verify, verifying(tools))
+  add(catalog.mac, authenticating)
+  add(catalog.macVerify, checking)
   add(catalog.bip39Generate, generatingMnemonic(tools))
   add(catalog.bip39Recover, recoveringMnemonic(tools))
   add(catalog.slip10Derive, derivingAlongPath(tools))

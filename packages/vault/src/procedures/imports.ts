@@ -5,10 +5,13 @@
 import { encodeUtf8, equalBytes } from '@stronghold/core'
 import type { z } from 'zod'
 
+import { ownUses } from '../catalog/index.ts'
 import type { importSecret, RecordType } from '../catalog/index.ts'
-import { VaultError } from '../errors.ts'
+import { readPrivateJwk } from '../formats/jwk.ts'
+import type { PrivateJwk } from '../formats/jwk.ts'
 import { readPkcs8, readPrivatePem } from '../formats/pkcs8.ts'
 import { readSshKey } from '../formats/ssh-key.ts'
+import type { Slab } from '../secret.ts'
 import { makeRecord } from './pairs.ts'
 import type { Tools } from './pairs.ts'
 import { asRefusal, reading } from './reading.ts'
@@ -94,8 +97,53 @@ function read(input: Input, tools: Tools): Imported {
       }
     }
     case 'jwk':
-      throw new VaultError('unimplemented', 'Cannot import key: no format jwk yet')
+      return readJwk(secret, as.type, slab)
     case 'openssh':
       throw new TypeError('Cannot import OpenSSH key: it was not prepared')
   }
+}
+
+/** What a symmetric key is for, where its `alg` says so (RFC 7518 §3.1, §4.1, §5.1). */
+const TYPES_BY_ALGORITHM: Readonly<Record<string, RecordType>> = {
+  HS256: 'hmac-sha2',
+  HS384: 'hmac-sha2',
+  HS512: 'hmac-sha2',
+  A256GCM: 'aes-256-gcm',
+  A256KW: 'aes-256-kw',
+}
+
+function readJwk(json: Uint8Array, asked: RecordType | undefined, slab: Slab): Imported {
+  const jwk = readPrivateJwk(json, slab)
+  const { secretKey, claimedPublic } = jwk
+  try {
+    const type = typeOfJwk(jwk, asked)
+    return {
+      type,
+      secret: secretKey.bytes,
+      claimed: claimedPublic,
+      [Symbol.dispose]: () => {
+        secretKey.wipe()
+      },
+    }
+  } catch (error) {
+    secretKey.wipe()
+    throw error
+  }
+}
+
+/** One purpose for each key: what a JWK says about its use must fit what its type does here. */
+function typeOfJwk({ type, alg = '', use, keyOps }: PrivateJwk, asked?: RecordType): RecordType {
+  const own = type === 'oct' ? TYPES_BY_ALGORITHM[alg] : type
+  const found = own ?? asked
+  if (found === undefined) {
+    throw new SyntaxError('Cannot read JWK: it does not say what the key is for; name a type')
+  }
+  if (asked !== undefined && asked !== found) {
+    throw new SyntaxError(`Cannot read JWK: it is ${found}, not ${asked}`)
+  }
+  const signs = ownUses(found).has('sign')
+  if (signs && (use === 'enc' || keyOps?.includes('sign') === false)) {
+    throw new SyntaxError('Cannot read JWK: by its use or key_ops it does not sign')
+  }
+  return found
 }

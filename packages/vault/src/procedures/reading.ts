@@ -14,6 +14,16 @@ export function reading<T>(read: () => T): T {
   }
 }
 
+/** Reads a signature or a tag; what cannot be read is none, and so not a right one: `undefined`. */
+export function parsed<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined
+    throw error
+  }
+}
+
 /** The same error as a refusal of the input, or as it is where it is none. */
 export function asRefusal(error: unknown): unknown {
   const refused =

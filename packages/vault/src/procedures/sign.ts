@@ -6,13 +6,15 @@ import type { sign, SignFormat, verify } from '../catalog/index.ts'
 import { VaultError } from '../errors.ts'
 import { ecdsaFromDer, ecdsaToDer } from '../formats/ecdsa-signature.ts'
 import { GIT_NAMESPACE, readGitObject } from '../formats/git.ts'
+import { assembleJws, jwsSigningInput, parseJws } from '../formats/jws.ts'
 import { readSshsig, sshsigSubject, writeSshsig, writeSshsigBlob } from '../formats/sshsig.ts'
 import type { SshsigSubject } from '../formats/sshsig.ts'
 import { SCALAR_BYTES, SIGNATURE_BYTES } from '../primitives/secp256k1.ts'
 import type { RecoverableSignature } from '../primitives/secp256k1.ts'
+import { hasMembers, jwsAlgorithm } from './jws-members.ts'
 import type { Tools } from './pairs.ts'
 import { partsOf, sshKey } from './public.ts'
-import { reading } from './reading.ts'
+import { parsed, reading } from './reading.ts'
 import type { Implementation, ReadHandle, Scope, UseHandle } from './registry.ts'
 import {
   parsePublicKey,
@@ -95,6 +97,7 @@ function signAs(
     case 'sshsig':
       return signSshsig(subjectOf(format, message), key, tools, scope)
     case 'jws':
+      return signJws(format, key, message, tools, scope)
     case 'ethereum':
       throw new VaultError('unimplemented', `Cannot sign: no format ${format.format} yet`)
   }
@@ -133,6 +136,7 @@ function verifyAs(
     case 'sshsig':
       return verifySshsig(format, verifier, message, signature, tools)
     case 'jws':
+      return verifyJws(format, verifier, message, signature, tools)
     case 'ethereum':
       throw new VaultError('unimplemented', `Cannot sign: no format ${format.format} yet`)
   }
@@ -176,6 +180,36 @@ function verifySshsig(
   return verifyMessage(verifier, blob, signature, tools)
 }
 
+type JwsFormat = Extract<SignFormat, { format: 'jws' }>
+
+function signJws(
+  format: JwsFormat,
+  key: UseHandle,
+  payload: Uint8Array,
+  tools: Tools,
+  scope: Scope,
+): Uint8Array {
+  const input = jwsSigningInput(jwsAlgorithm(key.type), format.protected ?? {}, payload)
+  return assembleJws(input, signMessage(key, input, tools, scope))
+}
+
+/** Header members that are named must stand in it; the payload is the message. */
+function verifyJws(
+  format: JwsFormat,
+  verifier: Verifier,
+  payload: Uint8Array,
+  text: Uint8Array,
+  tools: Tools,
+): boolean {
+  const jws = parsed(() => parseJws(text, jwsAlgorithm(verifier.type)))
+  return (
+    jws !== undefined &&
+    equalBytes(jws.payload, payload) &&
+    hasMembers(jws.header, format.protected) &&
+    verifyMessage(verifier, jws.signingInput, jws.signature, tools)
+  )
+}
+
 function digestOf(message: Uint8Array): Uint8Array {
   if (message.byteLength === SCALAR_BYTES) return message
   throw new RangeError(
@@ -212,14 +246,4 @@ function verifyDigest(
   }
   const compact = encoding === 'der' ? parsed(() => ecdsaFromDer(signature, 32)) : signature
   return compact !== undefined && secp256k1.verify(publicKey, digest, compact)
-}
-
-/** What cannot be read as a signature is none, and so not a right one. */
-function parsed<T>(read: () => T): T | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof RangeError) return undefined
-    throw error
-  }
 }

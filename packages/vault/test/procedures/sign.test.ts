@@ -3,6 +3,8 @@ import { createPublicKey, verify as nodeVerify } from 'node:crypto'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { encodeUtf8, fromHex, toHex } from '@stronghold/core'
+import { compactVerify, importJWK } from 'jose'
+import type { JWK } from 'jose'
 import { describe, expect, test } from 'vitest'
 
 import { generate, pub, sign, verify } from '../../src/catalog/index.ts'
@@ -17,6 +19,7 @@ const COMMIT = encodeUtf8(
   'tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n' +
     'author A <a@example.org> 1700000000 +0000\ncommitter A <a@example.org> 1700000000 +0000\n\nOne\n',
 )
+const ALGORITHMS = { ed25519: 'EdDSA', p256: 'ES256', p384: 'ES384' } as const
 const DIGEST = sha256(message)
 
 interface Case {
@@ -35,6 +38,12 @@ const CASES: readonly Case[] = [
     message: DIGEST,
   },
   { as: { format: 'git' }, types: ['ed25519', 'p256', 'p384'], message: COMMIT },
+  { as: { format: 'jws' }, types: ['ed25519', 'p256', 'p384', 'secp256k1'], message },
+  {
+    as: { format: 'jws', protected: { typ: 'JWT', kid: 'a' } },
+    types: ['ed25519', 'p256', 'p384', 'secp256k1'],
+    message: encodeUtf8('{"sub":"a"}'),
+  },
   { as: { format: 'compact' }, types: ['secp256k1'], message },
   { as: { format: 'recoverable' }, types: ['secp256k1'], message },
   { as: { format: 'digest' }, types: ['secp256k1'], message: DIGEST },
@@ -150,6 +159,41 @@ test.each(['p256', 'p384', 'secp256k1'] as const)('%s in DER verifies with node:
   const { text } = harness.run(pub, { key: 'a', as: { format: 'spki' } })
   const key = createPublicKey(text ?? '')
   expect(nodeVerify(type === 'p384' ? 'sha384' : 'sha256', message, key, signature)).toBe(true)
+})
+
+test.each(['ed25519', 'p256', 'p384'] as const)('a JWS of %s verifies with jose', async (type) => {
+  using harness = new Harness()
+  harness.run(generate, { type, to: 'a' })
+  const as = { format: 'jws', protected: { kid: 'k1' } } as const
+  const { signature } = harness.run(sign, { key: 'a', message, as })
+  const { text } = harness.run(pub, { key: 'a', as: { format: 'jwk' } })
+  const key = await importJWK(JSON.parse(text ?? '') as JWK, ALGORITHMS[type])
+  const verified = await compactVerify(signature, key)
+  expect(verified.payload).toEqual(message)
+  expect(verified.protectedHeader).toEqual({ alg: ALGORITHMS[type], kid: 'k1' })
+})
+
+test('a JWS is right only with the header members that are asked for', () => {
+  using harness = new Harness()
+  harness.run(generate, { type: 'ed25519', to: 'a' })
+  const as = { format: 'jws', protected: { kid: 'k1' } } as const
+  const { signature } = harness.run(sign, { key: 'a', message, as })
+  const valid = (expected: object | undefined): boolean =>
+    harness.run(verify, {
+      key: 'a',
+      message,
+      signature,
+      as: { format: 'jws', ...(expected !== undefined && { protected: { ...expected } }) },
+    }).valid
+  expect(valid(undefined)).toBe(true)
+  expect(valid({ kid: 'k1' })).toBe(true)
+  expect(valid({ kid: 'k2' })).toBe(false)
+  expect(valid({ kid: 'k1', typ: 'JWT' })).toBe(false)
+})
+
+test.each(['alg', 'crit', 'b64', 'jwk'])('no caller sets %s in a JWS header', (name) => {
+  const as = { format: 'jws', protected: { [name]: 'none' } }
+  expect(sign.input.safeParse({ key: 'a', message, as }).success).toBe(false)
 })
 
 test('git signs what git hands over, and nothing else', () => {
