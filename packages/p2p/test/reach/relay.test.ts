@@ -163,6 +163,63 @@ test('when neither way works the error says both', async () => {
   })
 })
 
+test('maxRelays: one more is refused; the same twice, too', async () => {
+  await using network = memoryNetwork()
+  const relays = [await network.createNode(SERVE), await network.createNode(SERVE)]
+  const [one, two] = relays.map((relay) => through(relay)) as [Address, Address]
+  const home = await network.createNode({ listen: [one], limits: { maxRelays: 1 } })
+  await expect(home.listen(one)).rejects.toMatchObject({ code: 'failed_precondition' })
+  await expect(home.listen(two)).rejects.toMatchObject({ code: 'failed_precondition' })
+  expect(await home.relay.unuse(one)).toBe(true)
+  expect(await home.relay.unuse(one)).toBe(false)
+  expect(home.addresses).toEqual([])
+  expect(await home.listen(two)).toEqual([two])
+})
+
+test('a relay is ruled at run time: allow, deny, quota, usage', async () => {
+  await using network = memoryNetwork()
+  const relay = await network.createNode({ relay: { serve: { allow: [] } } })
+  const home = await network.createNode({ ...OPEN, listen: [] })
+  serve(home)
+  await expect(home.listen(through(relay))).rejects.toMatchObject({
+    code: 'permission_denied',
+    layer: 'relay',
+  })
+  relay.relay.allow(home.peer)
+  await home.listen(through(relay))
+  relay.relay.setQuota(home.peer, { circuitBytes: 64 * KIB })
+  expect(relay.relay.quotaOf(home.peer)).toEqual({ circuitBytes: 64 * KIB })
+  const away = await network.createNode({ listen: [] })
+  await away.client(protocol, home.addresses).echo(Uint8Array.of(1))
+  expect(relay.relay.usage()).toMatchObject([
+    { peer: away.peer, openCircuits: 1, reservations: 0 },
+    { peer: home.peer, openCircuits: 1, reservations: 1 },
+  ])
+  relay.relay.deny(away.peer)
+  await expect.poll(() => away.connections(home.peer)).toEqual([])
+  const refused = away.client(protocol, home.addresses).echo(Uint8Array.of(1))
+  await expect(refused).rejects.toMatchObject({ code: 'permission_denied', layer: 'relay' })
+  expect(() => home.relay.allow(away.peer)).toThrow(
+    expect.objectContaining({ code: 'failed_precondition', layer: 'relay' }),
+  )
+  expect(() => relay.relay.setQuota(away.peer, { circuits: -1 })).toThrow(RangeError)
+  expect(() => relay.relay.setQuota(away.peer, { circuit: 1 } as never)).toThrow(TypeError)
+})
+
+test.each<[string, object]>([
+  ['an unknown key', { server: true }],
+  ['an unknown key of serve', { serve: { deny: [] } }],
+  ['an address that is no relay', { use: ['/memory/a'] }],
+  [
+    'a whole circuit',
+    { use: ['/memory/a/p2p-circuit/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'] },
+  ],
+  ['a quota that is none', { serve: { quotas: { x: {} } } }],
+])('%s in relay is refused', async (_, relay) => {
+  await using network = memoryNetwork()
+  await expect(network.createNode({ relay })).rejects.toThrow(/Cannot (set up relays|read)/)
+})
+
 test('any known relay is used where none is named', async () => {
   await using network = memoryNetwork()
   const relay = await network.createNode(SERVE)
