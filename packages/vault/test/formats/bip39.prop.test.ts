@@ -93,7 +93,7 @@ plain('generated texts are refused or read, and nothing is held', () => {
       if (!(error instanceof SyntaxError)) throw error
     }
   }
-  const inputs = process.env['STRONGHOLD_LONG'] === '1' ? 2_000_000 : 200_000
+  const inputs = process.env['STRONGHOLD_LONG'] === '1' ? 200_000 : 20_000
   for (let i = 0; i < inputs / 10; i++) one()
   const before = heldBytes()
   for (let i = 0; i < inputs; i++) one()
