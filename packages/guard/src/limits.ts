@@ -10,3 +10,50 @@ export const MAX_NOTE_LENGTH = 256
 export const MAX_LIMIT_COUNT = 1_000_000
 /** Longest window of a limit, in milliseconds: 366 days. */
 export const MAX_WINDOW_MS: number = 366 * 86_400_000
+
+/** What a guard holds for peers, and how long. An owner may change it. */
+export interface GuardLimits {
+  /** Requests of one peer that a person is being asked about. The next is `resource_exhausted`. Default 16. */
+  maxPendingPerPeer: number
+  /** The same of all peers. Default 256. */
+  maxPendingTotal: number
+  /** Requests of one peer that are kept, answered ones until acknowledged. The next is `resource_exhausted`. Default 1,024. */
+  maxKeptPerPeer: number
+  /** Longest a peer may wait for a person, in milliseconds. A longer wish is cut. Default 24 h. */
+  maxTimeoutMs: number
+  /** How long after its deadline a request is remembered, in milliseconds. Default 5 minutes. */
+  keepAfterDeadlineMs: number
+  /** Longest reason that is taken, in characters. A longer one is cut. Default 256. */
+  maxReasonLength: number
+  /** Strangers that are remembered, the oldest forgotten. Default 256. */
+  maxKnocks: number
+  /** Peers that an owner may know. One more is refused. Default 4,096. */
+  maxPeers: number
+  /** Tickets open at a time. One more is refused. Default 16. */
+  maxTickets: number
+  /** Wrong proofs after which a ticket closes. Default 10. */
+  maxWrongProofs: number
+  /** Changes of rules that are remembered, the oldest forgotten. Default 4,096. */
+  maxRuleHistory: number
+  /** Audit bytes past which nothing but locking, denying, revoking and draining is done. Default 4 GiB. */
+  maxAuditBytes: number
+  /** Of these, bytes kept for that. Default 64 MiB. */
+  reservedAuditBytes: number
+}
+
+/** The defaults. */
+export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
+  maxPendingPerPeer: 16,
+  maxPendingTotal: 256,
+  maxKeptPerPeer: 1024,
+  maxTimeoutMs: 24 * 3_600_000,
+  keepAfterDeadlineMs: 300_000,
+  maxReasonLength: 256,
+  maxKnocks: 256,
+  maxPeers: 4096,
+  maxTickets: 16,
+  maxWrongProofs: 10,
+  maxRuleHistory: 4096,
+  maxAuditBytes: 4 * 1024 ** 3,
+  reservedAuditBytes: 64 * 1024 ** 2,
+})

@@ -1,0 +1,125 @@
+/**
+ * From a chain that was read to what the rules say about it: cells, decision, binding. Pure over what it is handed; the
+ * vault's records come in as a function.
+ */
+import { toHex } from '@stronghold/core'
+import { formatTags, NO_PATH, placesOf } from '@stronghold/vault/catalog'
+import type { Procedure } from '@stronghold/vault/catalog'
+
+import type { Ask, Standing } from './approvals.ts'
+import { boundHash, ruleHash } from './hashes.ts'
+import { decide } from './rules/decide.ts'
+import type { Cell, CompiledRules, Decision, Memory } from './rules/decide.ts'
+
+/** A step of a chain as the vault read it. */
+export interface DecidedStep {
+  readonly procedure: Procedure
+  /** As it was asked for. */
+  readonly input: unknown
+}
+
+/** A record that a request is bound to. */
+export interface BoundRecord {
+  /** 16 bytes. */
+  readonly id: Uint8Array
+  readonly version: number
+}
+
+/** One record touched, with what is known about it now. */
+export interface Touched {
+  readonly procedure: string
+  readonly role: string
+  readonly path: string
+  /** Absent for a place where nothing stands. */
+  readonly record?: BoundRecord
+}
+
+/** What a request touches: for rules, for people, for the audit. */
+export interface Reach {
+  readonly cells: readonly Cell[]
+  readonly touched: readonly Touched[]
+  /** Every format that something is signed in, each once. */
+  readonly formats: readonly string[]
+}
+
+/**
+ * What a chain reaches.
+ *
+ * @param recordAt - the record at a path now, or `undefined`
+ */
+export function reachOf(
+  steps: readonly DecidedStep[],
+  recordAt: (path: string) => BoundRecord | undefined,
+): Reach {
+  const cells: Cell[] = []
+  const touched: Touched[] = []
+  const formats = new Set<string>()
+  for (const [index, roles] of placesOf(steps).entries()) {
+    const step = steps[index]
+    if (step === undefined) continue
+    const { name, egress } = step.procedure
+    const tags = formatTags(name, step.input)
+    for (const tag of tags) formats.add(tag)
+    const add = (cell: Cell): void => {
+      if (tags.length === 0) cells.push(cell)
+      for (const format of tags) cells.push({ ...cell, format })
+    }
+    let places = 0
+    for (const [role, found] of roles) {
+      const leaves = step.procedure.roles[role]?.egress ?? egress
+      for (const { path, version } of found) {
+        places++
+        add({ procedure: name, role, path, egress: leaves })
+        const text = path.toString()
+        const record = path === NO_PATH ? undefined : recordAt(text)
+        const bound =
+          record === undefined ? {} : { record: { ...record, version: version ?? record.version } }
+        touched.push({ procedure: name, role, path: text, ...bound })
+      }
+    }
+    if (places > 0) continue
+    add({ procedure: name, role: NO_PATH, path: NO_PATH, egress })
+    touched.push({ procedure: name, role: NO_PATH, path: NO_PATH })
+  }
+  return { cells, touched, formats: [...formats] }
+}
+
+/** Who asks, and what of before counts. */
+export interface DecideContext {
+  readonly rules: CompiledRules
+  readonly memory: Memory
+  readonly peer: string
+  readonly known: boolean
+  readonly tags: ReadonlySet<string>
+  readonly nowMs: number
+  /** Of the request: 32 bytes. */
+  readonly requestHash: Uint8Array
+  readonly expiresAtMs: number
+}
+
+/** What the rules say now, and what an approval of it would be bound to. */
+export interface Decided {
+  readonly decision: Decision
+  readonly standing: Standing
+  /** 32 bytes. */
+  readonly boundHash: Uint8Array
+}
+
+/** Decides on what a request reaches. */
+export function decideOn(reach: Reach, context: DecideContext): Decided {
+  const { rules, memory, peer, known, tags, nowMs, requestHash, expiresAtMs } = context
+  const decision = decide(rules, { peer, known, tags, cells: reach.cells, nowMs }, memory)
+  const records = reach.touched.flatMap(({ record }) => record ?? [])
+  const hash = boundHash({ request: requestHash, records, expiresAtMs })
+  const ground = decision.decidedBy?.ground
+  if (decision.verdict === 'ask' && ground?.kind === 'rule') {
+    const ask: Ask = {
+      boundHash: toHex(hash),
+      rule: ground.rule.id,
+      ruleHash: toHex(ruleHash(ground.rule)),
+    }
+    return { decision, standing: { verdict: 'ask', ask }, boundHash: hash }
+  }
+  const verdict = decision.verdict === 'allow' ? 'allow' : 'deny'
+  return { decision, standing: { verdict }, boundHash: hash }
+}
