@@ -5,7 +5,7 @@
  */
 import { parsePath } from '@stronghold/core'
 
-import { footprint, isStepOutput, NO_PATH, placesOf } from './catalog/index.ts'
+import { isStepOutput, NO_PATH, placesOf, triplesOf } from './catalog/index.ts'
 import type { Place, Procedure, StepOutput, StepPlaces, Triple } from './catalog/index.ts'
 import { isVaultError, VaultError } from './errors.ts'
 import { INPUT_OVERHEAD_BYTES } from './limits.ts'
@@ -204,7 +204,8 @@ export class Engine {
 
   #touch(steps: readonly CopiedStep[]): { triples: readonly Triple[]; places: StepPlaces[] } {
     try {
-      return { triples: footprint(steps), places: placesOf(steps) }
+      const places = placesOf(steps)
+      return { triples: triplesOf(steps, places), places }
     } catch (cause) {
       if (cause instanceof Error) throw invalid(cause.message, cause)
       throw cause
@@ -304,7 +305,7 @@ class ChainRun {
       handles[role] = run.handles(definition, places.get(role) ?? [], Array.isArray(input[role]))
     }
     const output = this.#carryOut(step, input, handles, run)
-    this.#flows[index] = run.flow
+    if (step.taken.size > 0) this.#flows[index] = run.flow
     const kept = new Map<string, unknown>()
     const leaving: Record<string, unknown> = {}
     for (const [field, value] of Object.entries(output)) {

@@ -5,15 +5,21 @@ import { MAX_REASON_LENGTH } from './limits.ts'
 
 /** A request whose answer is still to come. */
 export class Request<Output> implements Pending<Output> {
-  readonly id: string
+  readonly #newId: () => string
+  #id: string | undefined
   state: PendingState = 'pending'
   readonly #answer = Promise.withResolvers<Output>()
   #takeBack: () => boolean = () => true
 
-  constructor(id: string) {
-    this.id = id
+  /** @param newId - called when the id is first asked for: most requests never are */
+  constructor(newId: () => string) {
+    this.#newId = newId
     // Whoever never asks for the result is not told by a crash that there was none.
     this.#answer.promise.catch(() => {})
+  }
+
+  get id(): string {
+    return (this.#id ??= this.#newId())
   }
 
   result(): Promise<Output> {

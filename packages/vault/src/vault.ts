@@ -489,7 +489,7 @@ export class OpenVault implements Vault, AsyncDisposable {
     signal?.throwIfAborted()
     const session = this.#unlocked()
     const chain = session.engine.read(steps)
-    const request = new Request<Record<string, unknown>[]>(requestId ?? this.#newId())
+    const request = new Request<Record<string, unknown>[]>(() => requestId ?? this.#newId())
     const abort = (): void => {
       request.end('canceled', signal?.reason)
     }

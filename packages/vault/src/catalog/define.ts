@@ -139,11 +139,14 @@ export interface StepOutput {
   readonly output: string
 }
 
-/** One step of a chain: a procedure and its input, in which a whole field may be a `StepOutput`. */
+/** One step of a chain: a procedure and its input, in which a field, or one of a list of records, may be a `StepOutput`. */
 export interface Step<P extends Procedure = Procedure> {
   readonly procedure: P
-  readonly input: { readonly [F in keyof InputOf<P>]: InputOf<P>[F] | StepOutput }
+  readonly input: { readonly [F in keyof InputOf<P>]: Chained<InputOf<P>[F]> }
 }
+
+type Chained<T> =
+  T | StepOutput | (T extends readonly string[] ? readonly (string | StepOutput)[] : never)
 
 /** Is a value an earlier step's output. */
 export function isStepOutput(value: unknown): value is StepOutput {
