@@ -116,7 +116,6 @@ export class Mdns implements Advertiser, Discoverer {
   /** Opens what can be opened, and begins to ask. Does not reject: what does not work is told. */
   async start(): Promise<void> {
     await this.#poll()
-    this.#ask()
   }
 
   /** Says goodbye and closes everything. Idempotent. */

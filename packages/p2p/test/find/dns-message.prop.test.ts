@@ -2,6 +2,7 @@ import { fc, test } from '@fast-check/vitest'
 import { expect, onTestFinished, test as fact } from 'vitest'
 
 import { decodeDns, encodeDns, labelsOf, nameOf } from '../../src/find/dns-message.ts'
+import { readMdnsResponse } from '../../src/find/mdns-message.ts'
 import type { DnsData, DnsMessage, DnsRecord } from '../../src/find/dns-message.ts'
 
 const INPUTS = process.env['STRONGHOLD_LONG'] === '1' ? 5_000_000 : 200_000
@@ -92,6 +93,7 @@ fact(
       try {
         const got = decodeDns(cut, LIMITS)
         taken += 1
+        readMdnsResponse(got, 16)
         const records = [...got.answers, ...got.additionals]
         if (records.length + got.questions.length > LIMITS.maxRecords) expect.fail('too many')
       } catch (error) {
