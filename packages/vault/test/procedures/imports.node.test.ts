@@ -27,9 +27,7 @@ describe.each(TYPES)('a key of OpenSSL, %s', (type) => {
     const secrets = [
       privateKey.export({ format: 'pem', type: 'pkcs8' }),
       privateKey.export({ format: 'der', type: 'pkcs8' }),
-      ...(type.endsWith('25519')
-        ? []
-        : [privateKey.export({ format: 'pem', type: 'sec1' as 'pkcs8' })]),
+      ...(type.endsWith('25519') ? [] : [privateKey.export({ format: 'pem', type: 'sec1' })]),
     ]
     const spki = publicKey.export({ format: 'pem', type: 'spki' })
     for (const [i, secret] of secrets.entries()) {
