@@ -25,6 +25,10 @@ export interface GuardLimits {
   keepAfterDeadlineMs: number
   /** Longest reason that is taken, in characters. A longer one is cut. Default 256. */
   maxReasonLength: number
+  /** Pieces of work that may wait for the end of a turn. One more is `resource_exhausted`. Default 8,192. */
+  maxQueued: number
+  /** Calls that may wait for an answer at a time. One more is `resource_exhausted`. Default 8,192. */
+  maxWaiting: number
   /** Strangers that are remembered, the oldest forgotten. Default 256. */
   maxKnocks: number
   /** Peers that an owner may know. One more is refused. Default 4,096. */
@@ -49,6 +53,8 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxTimeoutMs: 24 * 3_600_000,
   keepAfterDeadlineMs: 300_000,
   maxReasonLength: 256,
+  maxQueued: 8192,
+  maxWaiting: 8192,
   maxKnocks: 256,
   maxPeers: 4096,
   maxTickets: 16,
@@ -57,3 +63,5 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxAuditBytes: 4 * 1024 ** 3,
   reservedAuditBytes: 64 * 1024 ** 2,
 })
+/** Fewest characters of an id that name it, behind its letter. Fewer are a `SyntaxError`. */
+export const MIN_ID_PREFIX = 4
