@@ -2,11 +2,11 @@
  * Echoes, and asks for echoes, in every way this library speaks: to try other implementations against it.
  *
  *   node examples/echo.ts serve [--listen MULTIADDR]… [--security noise|tls|noise,tls]
- *                               [--key ed25519|secp256k1|ecdsa|rsa] [--firewall allow|deny|ask]
+ *                               [--key ed25519|secp256k1|ecdsa|rsa] [--firewall allow|deny|ask] [--relay]
  *   node examples/echo.ts send ADDRESS --as channel|original|original-p2p|json|cbor|raw|ping TEXT
  *                               [--security …] [--key …]
  *
- * `serve` prints one JSON line when it listens and one for each event; with `--firewall ask` each line `allow` on stdin
+ * `--listen RELAY/p2p-circuit` listens through a relay, `--relay` is one. `serve` prints one JSON line when it listens and one for each event; with `--firewall ask` each line `allow` on stdin
  * lets the oldest request that waits pass, any other line denies it. It runs until it is interrupted. `send` prints
  * one JSON line: the answer (exit 0) or the error (exit 1). Exit 2 is for what cannot be understood.
  */
@@ -66,6 +66,7 @@ async function serve(args: string[]): Promise<number> {
       security: { type: 'string' },
       key: { type: 'string' },
       firewall: { type: 'string', default: 'allow' },
+      relay: { type: 'boolean', default: false },
     },
   })
   const verdict = oneOf(VERDICTS, values.firewall, '--firewall')
@@ -78,6 +79,7 @@ async function serve(args: string[]): Promise<number> {
   await using node = await createNode({
     ...common(values),
     listen: values.listen ?? ['/ip4/127.0.0.1/tcp/0', '/ip4/127.0.0.1/tcp/0/ws'],
+    relay: { serve: values.relay },
     firewall: {
       inbound: { fallback: verdict },
       ...(verdict === 'ask' ? { onAsk: asker(stopping.signal) } : {}),
@@ -94,7 +96,16 @@ async function serve(args: string[]): Promise<number> {
     },
     { as: [framings.original, framings.json, framings.cbor, framings.raw] },
   )
-  const types = ['connected', 'disconnected', 'asked', 'request', 'denied', 'refused'] as const
+  const types = [
+    'connected',
+    'disconnected',
+    'asked',
+    'request',
+    'denied',
+    'refused',
+    'relayReserved',
+    'relayLost',
+  ] as const
   const events = node.events({ types, signal: stopping.signal })
   print({ peer: node.peer, addrs: node.addresses })
   for await (const event of events) print(event)

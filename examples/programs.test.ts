@@ -142,6 +142,21 @@ test(
   },
 )
 
+test('echo listens through a relay, and is asked through it', { timeout: 60_000 }, async () => {
+  const relay = await serve('--relay', '--listen', '/ip4/127.0.0.1/tcp/0')
+  const server = await serve('--listen', `${relay.address}/p2p-circuit`)
+  expect(server.address.startsWith(`${relay.address}/p2p-circuit/p2p/`)).toBe(true)
+  const ways = ['channel', 'original', 'json', 'ping']
+  for (const sent of await Promise.all(ways.map((way) => send(server.address, way, 'hi')))) {
+    expect(sent.lines).toMatchObject([{ transport: 'relay', security: 'noise' }])
+    expect(sent.code).toBe(0)
+  }
+  expect(await server.line('connected')).toMatchObject({ relayed: true })
+  expect(await relay.stop()).toBe(0)
+  expect(await server.line('relayLost')).toMatchObject({ code: 'unavailable' })
+  expect(await server.stop()).toBe(0)
+})
+
 test('echo asks, and does as it is told', { timeout: 60_000 }, async () => {
   const server = await serve('--firewall', 'ask')
   const allowed = send(server.address, 'channel', 'hi')

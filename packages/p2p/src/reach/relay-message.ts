@@ -23,7 +23,19 @@ export const HOP_PROTOCOL = '/libp2p/circuit/relay/0.2.0/hop'
 export const STOP_PROTOCOL = '/libp2p/circuit/relay/0.2.0/stop'
 
 /** Status codes (circuit-v2.md "Protobuf"). */
-export const STATUS = Object.freeze({
+export const STATUS: Readonly<
+  Record<
+    | 'OK'
+    | 'RESERVATION_REFUSED'
+    | 'RESOURCE_LIMIT_EXCEEDED'
+    | 'PERMISSION_DENIED'
+    | 'CONNECTION_FAILED'
+    | 'NO_RESERVATION'
+    | 'MALFORMED_MESSAGE'
+    | 'UNEXPECTED_MESSAGE',
+    number
+  >
+> = Object.freeze({
   OK: 100,
   RESERVATION_REFUSED: 200,
   RESOURCE_LIMIT_EXCEEDED: 201,

@@ -115,6 +115,7 @@ export interface RelaysInit {
 interface Kept {
   readonly keeper: RelayKeeper
   readonly arrivals: RelayArrivals
+  close(): void
 }
 
 /** The relays of one node. */
@@ -213,15 +214,24 @@ export class Relays implements RelayControl {
       throw new P2pError('resource_exhausted', text, { layer: 'limit', address })
     }
     const keeper = this.#keeper(address)
-    const kept: Kept = { keeper, arrivals }
+    // As a listening socket does: a process that waits for its relay to come back must not end meanwhile.
+    const alive = setInterval(() => {}, 0x7fffffff)
+    const kept: Kept = {
+      keeper,
+      arrivals,
+      close: () => {
+        clearInterval(alive)
+        keeper.close()
+      },
+    }
     this.#kept.set(address, kept)
     return {
       get addresses() {
         return keeper.state.addresses
       },
       close: () => {
-        this.#kept.delete(address)
-        keeper.close()
+        if (this.#kept.get(address) === kept) this.#kept.delete(address)
+        kept.close()
       },
     }
   }
@@ -268,7 +278,7 @@ export class Relays implements RelayControl {
 
   /** Ends all of it. Idempotent. */
   close(): void {
-    for (const { keeper } of this.#kept.values()) keeper.close()
+    for (const kept of this.#kept.values()) kept.close()
     this.#kept.clear()
     this.#server?.close()
   }

@@ -1,10 +1,11 @@
 /** Nodes and relays over a network in memory: modes, budgets, a relay that goes and comes back. */
 import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 
 import { bytes, defineProtocol, parseAddress, serverStream, unary } from '../../src/index.ts'
 import type { Address, Node, NodeEvent, NodeInit } from '../../src/index.ts'
+import { RelayAccounts } from '../../src/reach/relay-accounts.ts'
 import { memoryNetwork } from '../../src/testing.ts'
 
 const protocol = defineProtocol('/example/relayed/1.0.0', {
@@ -218,6 +219,36 @@ test.each<[string, object]>([
 ])('%s in relay is refused', async (_, relay) => {
   await using network = memoryNetwork()
   await expect(network.createNode({ relay })).rejects.toThrow(/Cannot (set up relays|read)/)
+})
+
+test('a relay that names another peer than the one that comes connects nobody', async () => {
+  await using network = memoryNetwork()
+  const liar = await network.createNode(SERVE)
+  const home = await network.createNode({ ...OPEN, listen: [] })
+  const away = await network.createNode({ listen: [] })
+  const someone = await network.createNode({ listen: [] })
+  await home.listen(through(liar))
+  const refused = told(home)
+  // What the relay says of who comes is all that this changes.
+  const { open } = RelayAccounts.prototype
+  const lie = vi.spyOn(RelayAccounts.prototype, 'open').mockImplementation(function (
+    this: RelayAccounts,
+    from,
+    ...rest
+  ) {
+    const opened = open.call(this, from, ...rest)
+    if (!('circuit' in opened)) return opened
+    return { circuit: { ...opened.circuit, from: someone.peer } }
+  })
+  try {
+    await expect(away.connect(home.addresses)).rejects.toMatchObject({ code: 'unavailable' })
+  } finally {
+    lie.mockRestore()
+  }
+  expect(home.connections().map(({ peer }) => peer)).toEqual([liar.peer])
+  await expect
+    .poll(() => refused.filter(({ type }) => type === 'refused'))
+    .toMatchObject([{ reason: 'handshake', direction: 'inbound' }])
 })
 
 test('any known relay is used where none is named', async () => {
