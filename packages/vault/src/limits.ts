@@ -154,3 +154,15 @@ export const MAX_JWS_BYTES: number = 128 * 1024
 
 /** Longest protected header of a JWS, in bytes, a constant. A longer one is a `RangeError`. */
 export const MAX_JWS_HEADER_BYTES: number = 8 * 1024
+
+/** Longest Ethereum transaction, in bytes, a constant: what nodes take. A longer one is a `RangeError`. */
+export const MAX_TRANSACTION_BYTES: number = 128 * 1024
+
+/** Deepest nesting of RLP lists, a constant; an access list needs four. Deeper is a `RangeError`. */
+export const MAX_RLP_DEPTH: number = 8
+
+/** Longest EIP-712 typed data as JSON, in bytes, a constant. A longer one is a `RangeError`. */
+export const MAX_TYPED_DATA_BYTES: number = 64 * 1024
+
+/** Most struct types in EIP-712 typed data, a constant. More are a `RangeError`. */
+export const MAX_TYPED_DATA_TYPES: number = 64
