@@ -1,6 +1,6 @@
 /**
  * What a vault says of how far it has come, signed with a key of its own: whoever keeps the highest one sees when an
- * older copy of everything is put in its place (`docs/vault-format.md §8`). Pure but for the signature.
+ * older copy of everything is put in its place (`docs/audit.md §3`). Pure but for the signature.
  */
 import { concat, encode, encodeUtf8 } from '@stronghold/core'
 
@@ -21,6 +21,8 @@ export interface VaultHead {
   readonly auditLength: number
   /** The latest time seen by a commit. */
   readonly timeMs: number
+  /** Root of the Merkle tree over the receipts of this commit, 32 bytes; absent where none were made. */
+  readonly receipts?: Uint8Array
 }
 
 /** The same, signed. */
@@ -61,6 +63,7 @@ function signed(head: VaultHead): Uint8Array {
 }
 
 function only(head: VaultHead): VaultHead {
-  const { vault, epoch, generation, auditHead, auditLength, timeMs } = head
-  return { vault, epoch, generation, auditHead, auditLength, timeMs }
+  const { vault, epoch, generation, auditHead, auditLength, timeMs, receipts } = head
+  const bare = { vault, epoch, generation, auditHead, auditLength, timeMs }
+  return receipts === undefined ? bare : { ...bare, receipts }
 }

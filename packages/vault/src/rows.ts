@@ -79,6 +79,13 @@ export interface OpenedEntry {
   readonly value: Uint8Array
 }
 
+/** The same for who looks for damage. */
+export interface FoundEntry {
+  readonly position: number
+  /** Absent where it cannot be opened: it is not what was written there. */
+  readonly value?: Uint8Array
+}
+
 /** How a vault gets another data key. */
 export interface RekeyInit {
   /** Under the new data key. Belongs to the rows from now on, also where this throws. */
@@ -251,6 +258,21 @@ export class Rows implements RowReader, Disposable {
     this.#ready()
     for (const entry of this.#store.entries(from, count)) {
       yield { position: entry.position, value: openEntry(this.#keys, this.#vault, entry) }
+    }
+  }
+
+  /** The same, and what cannot be opened does not end it. */
+  *foundEntries(from: number, count?: number): Generator<FoundEntry> {
+    this.#ready()
+    for (const entry of this.#store.entries(from, count)) {
+      const { position } = entry
+      let value: Uint8Array | undefined
+      try {
+        value = openEntry(this.#keys, this.#vault, entry)
+      } catch (error) {
+        if (!isVaultError(error, { reason: 'damaged' })) throw error
+      }
+      yield value === undefined ? { position } : { position, value }
     }
   }
 

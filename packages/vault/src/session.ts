@@ -101,15 +101,20 @@ export class Session implements Disposable {
     }
   }
 
-  /** How far the vault has come, signed. */
-  head(): SignedHead {
+  /**
+   * How far the vault has come, signed.
+   *
+   * @param receipts - the root over the receipts of the newest commit, 32 bytes, which then stands in the head
+   */
+  head(receipts?: Uint8Array): SignedHead {
     using seed = this.rows.open(SYSTEM_KIND, HEAD_SEED_ID, this.slab)
     if (seed === undefined) {
       throw new VaultError('data_loss', 'Cannot sign head: its key is missing', {
         reason: 'damaged',
       })
     }
-    return signHead(this.rows.head(), seed.bytes, this.slab)
+    const head = this.rows.head()
+    return signHead(receipts === undefined ? head : { ...head, receipts }, seed.bytes, this.slab)
   }
 
   /** Seals everything anew: `Rows.rekey`. */

@@ -21,6 +21,7 @@ import { Secp256k1 } from './primitives/secp256k1.ts'
 import { createRegistry } from './procedures/all.ts'
 import { assertOptions, Request } from './request.ts'
 import { Rows } from './rows.ts'
+import type { FoundEntry } from './rows.ts'
 import { deriveKeys } from './seal.ts'
 import type { Random } from './seal.ts'
 import { Slab } from './secret.ts'
@@ -373,9 +374,23 @@ export class OpenVault implements Vault, AsyncDisposable {
     return this.#unlocked().transaction(body)
   }
 
-  /** How far the vault has come, signed. */
-  head(): SignedHead {
-    return this.#unlocked().head()
+  /**
+   * How far the vault has come, signed.
+   *
+   * @param receipts - the root over the receipts of the newest commit, 32 bytes, which then stands in the head
+   */
+  head(receipts?: Uint8Array): SignedHead {
+    return this.#unlocked().head(receipts)
+  }
+
+  /** Audit entries in order from a position; what cannot be opened was not written so, and comes without a value. */
+  entries(from = 0, count?: number): Iterable<FoundEntry> {
+    return this.#unlocked().rows.foundEntries(from, count)
+  }
+
+  /** Bytes that the audit takes up, about. */
+  entryBytes(): number {
+    return this.#unlocked().rows.entryBytes()
   }
 
   /** Folds files and overwrites what was removed. @throws `VaultError` */
