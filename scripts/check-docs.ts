@@ -8,12 +8,20 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { DEFAULT_LIMITS } from '../packages/p2p/src/limits.ts'
+import { proceduresTable, shapesTable } from './procedure-tables.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
 const problems: string[] = []
 
-const GENERATED: Record<string, () => string> = { example, imports, limits, speed }
+const GENERATED: Record<string, () => string> = {
+  example,
+  imports,
+  limits,
+  procedures: proceduresTable,
+  shapes: shapesTable,
+  speed,
+}
 
 for (const file of globSync('{*.md,docs/*.md,packages/*/*.md}', { cwd: ROOT }).sort()) {
   if (file.endsWith('.api.md')) continue

@@ -136,7 +136,7 @@ export const concatKdf = defineProcedure({
 export const concat = defineProcedure({
   name: 'concat',
   summary: 'Joins secrets into an opaque one.',
-  source: 'DESIGN §4.2',
+  source: 'vault-format.md §5.1',
   // It moves secret bytes into another frame, which only an owner can judge.
   remote: false,
   input: {

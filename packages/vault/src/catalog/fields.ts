@@ -70,7 +70,7 @@ export function secretBytes(max: number, min = 0) {
 }
 
 /** Type of a record. */
-export const recordType = z.enum(RECORD_TYPES)
+export const recordType = z.enum(RECORD_TYPES).meta({ id: 'type' })
 
 /** What a new record is allowed; what is left out is the default of its type, met with what it is made from. */
 export const labels = z

@@ -19,7 +19,7 @@ const length = z.int().min(1).max(SECRET_LENGTHS.opaque.most)
 export const generate = defineProcedure({
   name: 'generate',
   summary: 'Makes a new key, seed or opaque secret from random bytes.',
-  source: 'RFC 8032 §5.1.5, RFC 7748 §6.1, FIPS 186-5 A.2.2; DESIGN §4.1',
+  source: 'RFC 8032 §5.1.5, RFC 7748 §6.1, FIPS 186-5 A.2.2; vault-format.md §5.1',
   // What is made has the labels that a rule's path allows, and nothing of it leaves but a public key.
   remote: true,
   input: {
@@ -135,7 +135,7 @@ export const copy = defineProcedure({
   name: 'copy',
   summary:
     'Makes a record of its own from one version of another, with labels that are never wider.',
-  source: 'DESIGN §4.2',
+  source: 'vault-format.md §5.1',
   // The bytes stay in the vault under labels no wider; the right to read and the right to write are two roles.
   remote: true,
   input: { from: reference, to: place.optional(), labels: labels.optional() },
@@ -151,7 +151,7 @@ export const copy = defineProcedure({
 export const rotate = defineProcedure({
   name: 'rotate',
   summary: 'Adds a new random version to a record, which is the newest from now on; labels stay.',
-  source: 'DESIGN §4.2',
+  source: 'vault-format.md §5.1',
   // A right of its own, so that a machine can keep its key fresh; older versions stay usable.
   remote: true,
   input: { key: reference, length: length.optional() },
@@ -164,7 +164,7 @@ export const rotate = defineProcedure({
 export const retire = defineProcedure({
   name: 'retire',
   summary: 'Refuses versions below a number from now on, or removes them; never the newest.',
-  source: 'DESIGN §4.1',
+  source: 'vault-format.md §5.1',
   // The other half of rotation; whoever may not remove is given no right to it.
   remote: true,
   input: {
@@ -181,7 +181,7 @@ export const retire = defineProcedure({
 export const narrow = defineProcedure({
   name: 'narrow',
   summary: 'Narrows the labels of a record for ever.',
-  source: 'DESIGN §4.1',
+  source: 'vault-format.md §5.1',
   // Labels are the owner's word on a record, and there is no way back.
   remote: false,
   input: { record: reference, labels },
@@ -194,7 +194,7 @@ export const narrow = defineProcedure({
 export const revoke = defineProcedure({
   name: 'revoke',
   summary: 'Removes a record with all its versions; a tombstone stays.',
-  source: 'DESIGN §4.1',
+  source: 'vault-format.md §5.2',
   // Whoever finds a key compromised must be able to stop it from where he is; a right of its own.
   remote: true,
   input: { record: reference },
@@ -207,7 +207,7 @@ export const revoke = defineProcedure({
 export const gc = defineProcedure({
   name: 'gc',
   summary: 'Overwrites what was removed, so that its bytes stand in no file of the vault.',
-  source: 'DESIGN §4.3',
+  source: 'vault-format.md §2',
   // It rewrites files and holds up everyone: the owner's to time.
   remote: false,
   input: {},

@@ -1,6 +1,7 @@
 /** Public keys in the words of those who read them. It touches no secret. */
 import type { PAIR_TYPES, pub } from '../catalog/index.ts'
 import { VaultError } from '../errors.ts'
+import { ethereumAddress } from '../formats/ethereum.ts'
 import { jwkThumbprint, writePublicJwk } from '../formats/jwk.ts'
 import { compressPoint } from '../formats/key-pairs.ts'
 import { writePeerId } from '../formats/peer-id.ts'
@@ -37,7 +38,8 @@ export const showing: Implementation<typeof pub> = ({ as = { format: 'raw' } }, 
       case 'jwk':
         return { ...shown, text: writePublicJwk(parts), thumbprint: jwkThumbprint(parts) }
       case 'evm':
-        throw new VaultError('unimplemented', `Cannot show public key: no format ${as.format} yet`)
+        if (type !== 'secp256k1') throw new SyntaxError(`Cannot write address: ${type} has none`)
+        return { ...shown, text: ethereumAddress(publicKey) }
     }
   })
 }

@@ -11,6 +11,7 @@ import { readSshsig, sshsigSubject, writeSshsig, writeSshsigBlob } from '../form
 import type { SshsigSubject } from '../formats/sshsig.ts'
 import { SCALAR_BYTES, SIGNATURE_BYTES } from '../primitives/secp256k1.ts'
 import type { RecoverableSignature } from '../primitives/secp256k1.ts'
+import { ethereumDigest, verifyEthereum, writeEthereum } from './ethereum.ts'
 import { hasMembers, jwsAlgorithm } from './jws-members.ts'
 import type { Tools } from './pairs.ts'
 import { partsOf, sshKey } from './public.ts'
@@ -98,8 +99,10 @@ function signAs(
       return signSshsig(subjectOf(format, message), key, tools, scope)
     case 'jws':
       return signJws(format, key, message, tools, scope)
-    case 'ethereum':
-      throw new VaultError('unimplemented', `Cannot sign: no format ${format.format} yet`)
+    case 'ethereum': {
+      const { kind } = format
+      return writeEthereum(kind, message, signDigest(key, ethereumDigest(kind, message), tools))
+    }
   }
 }
 
@@ -137,8 +140,10 @@ function verifyAs(
       return verifySshsig(format, verifier, message, signature, tools)
     case 'jws':
       return verifyJws(format, verifier, message, signature, tools)
-    case 'ethereum':
-      throw new VaultError('unimplemented', `Cannot sign: no format ${format.format} yet`)
+    case 'ethereum': {
+      const { publicKey } = verifier
+      return reading(() => verifyEthereum(format.kind, message, signature, publicKey, tools))
+    }
   }
 }
 
