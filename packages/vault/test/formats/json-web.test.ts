@@ -327,4 +327,4 @@ test('generated texts: JSON is what JSON.parse takes, JWK and JWS are read or re
   for (let i = 0; i < inputs; i++) one()
   expect(heldBytes() - before).toBeLessThan(5_000_000)
   expect(slab.used).toBe(0)
-})
+}, 120_000)
