@@ -39,7 +39,13 @@ export function createRows(store: Store, slab: Slab, init: Partial<NewRowsInit> 
 
 /** Opens the vault in a store. */
 export function openRows(store: Store, slab: Slab, init: RowsInit = {}): Rows {
-  return Rows.open(store, keysOf(slab), init)
+  const keys = keysOf(slab)
+  try {
+    return Rows.open(store, keys, init)
+  } catch (error) {
+    keys[Symbol.dispose]()
+    throw error
+  }
 }
 
 /** A slab large enough for any test. */
