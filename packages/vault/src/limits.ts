@@ -1,4 +1,7 @@
-/** Every bound of this package: unit, default or constant, effect. Whoever needs another bound names it here. */
+/**
+ * Every bound of this package: unit, default or constant, effect. Whoever needs another bound names it here; those of
+ * the catalog, which holds where no vault is, stand in `catalog/bounds.ts`.
+ */
 
 /** Bounds that an owner may change. */
 export interface VaultLimits {
@@ -166,3 +169,6 @@ export const MAX_TYPED_DATA_BYTES: number = 64 * 1024
 
 /** Most struct types in EIP-712 typed data, a constant. More are a `RangeError`. */
 export const MAX_TYPED_DATA_TYPES: number = 64
+
+/** Longest line of a backup, in bytes, a constant: values up to 24 MiB. A longer one is not written (`resource_exhausted`) and not read (`damaged`). */
+export const MAX_BACKUP_LINE_BYTES: number = 32 * 1024 * 1024
