@@ -62,6 +62,25 @@ test.prop([someWords], { numRuns: 500 })(
   },
 )
 
+test.prop([entropy, fc.nat(23), fc.constantFrom(...wordlist)], { numRuns: 300 })(
+  'another word in a mnemonic is refused unless the checksum still fits',
+  (bytes, at, word) => {
+    using words = mnemonicFromEntropy(slab, bytes)
+    const changed = text(words.bytes).split(' ')
+    changed[at % changed.length] = word
+    let expected: Uint8Array | undefined
+    try {
+      expected = mnemonicToEntropy(changed.join(' '), wordlist)
+    } catch {}
+    const read = (): Uint8Array => {
+      using secret = entropyFromMnemonic(slab, encodeUtf8(changed.join(' ')))
+      return new Uint8Array(secret.bytes)
+    }
+    if (expected === undefined) expect(read).toThrow(/the checksum is wrong/)
+    else expect(read()).toEqual(expected)
+  },
+)
+
 plain('no word of a mnemonic is ever quoted', () => {
   const words = `${'abandon '.repeat(10)}secretword about`
   expect(() => entropyFromMnemonic(slab, encodeUtf8(words))).toThrow(/: word 11 is not in/)
