@@ -5,6 +5,7 @@
  * Nothing here ever opens `vault.db` once it exists: closing a second descriptor would drop this process's locks.
  */
 import {
+  accessSync,
   closeSync,
   constants,
   fchmodSync,
@@ -151,6 +152,8 @@ function check(directory: string): void {
     if (lstatSync(join(directory, DATABASE), { throwIfNoEntry: false }) === undefined) {
       throw new VaultError('not_found', `Cannot open vault ${quoted(directory)}: there is none`)
     }
+    // Asked before SQLite is, which would only say that it cannot open its log.
+    accessSync(directory, constants.W_OK)
     for (const name of [DATABASE, LOCK, ...OTHERS]) {
       const path = join(directory, name)
       const found = lstatSync(path, { throwIfNoEntry: false })
@@ -224,7 +227,7 @@ function writeHolder(directory: string, holder: Holder): void {
 export function readHolder(directory: string): Holder | undefined {
   let file: number | undefined
   try {
-    file = openSync(join(directory, LOCK), constants.O_RDONLY | constants.O_NOFOLLOW)
+    file = openSync(join(directory, LOCK), HOLDER_FLAGS)
     if (!fstatSync(file).isFile()) return undefined
     const bytes = new Uint8Array(MAX_LOCK_FILE_BYTES)
     const length = readSync(file, bytes)
@@ -236,6 +239,9 @@ export function readHolder(directory: string): Holder | undefined {
     if (file !== undefined) closeSync(file)
   }
 }
+
+// A pipe in its place would make whoever reads wait for ever.
+const HOLDER_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 function isHolder(value: unknown): value is Holder {
   if (typeof value !== 'object' || value === null) return false
