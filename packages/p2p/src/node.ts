@@ -45,6 +45,7 @@ import { openIdentity } from './open-identity.ts'
 import type { Identity, IdentitySource } from './open-identity.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
+import type { AddressEntry } from './reach/addresses.ts'
 import type { RelayLink } from './reach/relay-client.ts'
 import { budgetOf, relayTransport } from './reach/relay-transport.ts'
 import { checkRelayInit, isRelayListen, Relays } from './reach/relays.ts'
@@ -693,10 +694,11 @@ class P2pNode implements Node {
   }
 
   async #connect(found: Found, signal: AbortSignal | undefined, directly = false): Promise<Live> {
+    const tried = found.peer === undefined ? [] : this.book.list(found.peer)
     try {
       return await this.#connectKnown(found, signal, directly)
     } catch (error) {
-      if (!(await this.#isElsewhere(found.peer, error, signal))) throw error
+      if (!(await this.#isElsewhere(found.peer, tried, error, signal))) throw error
       return this.#connectKnown(found, signal, directly)
     }
   }
@@ -704,6 +706,7 @@ class P2pNode implements Node {
   /** A peer may have moved: whether it was found where it was not looked for. */
   async #isElsewhere(
     peer: PeerId | undefined,
+    before: readonly AddressEntry[],
     error: unknown,
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
@@ -711,7 +714,11 @@ class P2pNode implements Node {
     const ended = signal === undefined ? stopping : either(signal, stopping)
     if (peer === undefined || ended.aborted || !this.#finding.canFind) return false
     if (isP2pError(error, 'permission_denied')) return false
-    const tried = this.book.list(peer).map(({ address }) => address)
+    const tried = before.map(({ address }) => address)
+    // It may have been found while what was known was tried.
+    if (this.book.list(peer).some((one) => one.failures === 0 && !tried.includes(one.address))) {
+      return true
+    }
     return this.#finding.again(peer, tried, ended)
   }
 

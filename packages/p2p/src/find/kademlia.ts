@@ -371,7 +371,7 @@ interface PeerTold {
 }
 
 /** Addresses that the network told, where its next query looks for them: no more than so many. */
-class ToldPeers {
+export class ToldPeers {
   readonly #store: PeerStore
   readonly #limits: Pick<P2pLimits, 'maxDhtPeers' | 'maxAddressesPerPeer'>
   readonly #told = new Map<string, PeerInfo['id']>()

@@ -7,6 +7,7 @@ import type { Discoverer, FindSource, FoundPeer } from '../../src/find/find.ts'
 import { Finding } from '../../src/find/finding.ts'
 import type { FindingInit } from '../../src/find/finding.ts'
 import { isNamespace } from '../../src/find/find.ts'
+import { ToldPeers } from '../../src/find/kademlia.ts'
 import { MessageReader } from '../../src/find/message-reader.ts'
 import { parsePeerId } from '../../src/identity.ts'
 import type { PeerId } from '../../src/identity.ts'
@@ -252,6 +253,19 @@ describe('names and records', () => {
     roomy.put(key(3, 'bob'), value)
     expect(roomy.size).toBe(2)
   })
+})
+
+test('maxDhtPeers: of those that the Kademlia network told, the oldest is forgotten', async () => {
+  const kept = new Set<string>()
+  const store = {
+    merge: async ({ toString }: object) => void kept.add(toString()),
+    delete: async ({ toString }: object) => void kept.delete(toString()),
+  }
+  const told = new ToldPeers(store as never, { maxDhtPeers: 2, maxAddressesPerPeer: 16 })
+  for (const id of ['a', 'b', 'a', 'c']) {
+    told.take({ id: { toString: () => id } as never, multiaddrs: [] })
+  }
+  expect([...kept].sort()).toEqual(['a', 'c'])
 })
 
 describe('a message reader', () => {
