@@ -1,8 +1,10 @@
 /** The encrypted vault: see README. What procedures there are stands in `@stronghold/vault/catalog`. */
+export { BOX_OVERHEAD, SecretBox, sealTo } from './box.ts'
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
 export type { ChainOutput, Pending, PendingState, RunOptions, Steps, Vault } from './contract.ts'
 export type { AskedStep, Chain, ReadyStep } from './engine.ts'
+export { createKeyFile, readKeyFile, readPassphrase, readPassphraseFile } from './credential.ts'
 export { isVaultError, VaultError } from './errors.ts'
 export type { VaultErrorInit, VaultReason } from './errors.ts'
 export { verifyHead } from './head.ts'
