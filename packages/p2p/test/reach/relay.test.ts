@@ -1,5 +1,6 @@
 /** Nodes and relays over a network in memory: modes, budgets, a relay that goes and comes back. */
 import { generateKeyPair, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { manualClock } from '@stronghold/testkit'
 import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 
@@ -7,6 +8,7 @@ import { bytes, defineProtocol, parseAddress, serverStream, unary } from '../../
 import type { Address, Node, NodeEvent, NodeInit } from '../../src/index.ts'
 import { RelayAccounts } from '../../src/reach/relay-accounts.ts'
 import { memoryNetwork } from '../../src/testing.ts'
+import { turns } from '../transports/pipe-events.ts'
 
 const protocol = defineProtocol('/example/relayed/1.0.0', {
   echo: unary({ request: bytes, response: bytes }),
@@ -63,6 +65,45 @@ test('requests go on over renewed connections when the budget of one is used up,
   const many = Array.from({ length: 64 }, () => remote.echo(new Uint8Array(KIB)))
   expect(await Promise.all(many)).toHaveLength(64)
   expect(counts.ran).toBe(164)
+})
+
+test('a request that waits longer than a circuit may stand is answered once, over the next one', async () => {
+  const clock = manualClock(Date.now())
+  await using network = memoryNetwork()
+  const relay = await network.createNode(SERVE, { clock })
+  const decided = Promise.withResolvers<undefined>()
+  const home = await network.createNode(
+    {
+      listen: [through(relay)],
+      limits: { askTimeoutMs: 3_600_000 },
+      firewall: {
+        inbound: { fallback: 'ask' },
+        onAsk: () => decided.promise.then(() => 'allow' as const),
+      },
+    },
+    { clock },
+  )
+  const counts = serve(home)
+  const away = await network.createNode({ listen: [] }, { clock })
+  const events = told(away)
+  const remote = away.client(protocol, home.addresses)
+  const answer = remote.echo(Uint8Array.of(7), { timeoutMs: 3_600_000 })
+  const circuits = (): number => relay.relay.status().serving?.circuits ?? 0
+  // Twelve circuits, one after the other, which is more than a request may break.
+  for (let circuit = 1; circuit <= 12; circuit++) {
+    await expect.poll(circuits, { timeout: 5000 }).toBe(circuit)
+    await expect.poll(() => home.connections(away.peer).length).toBe(1)
+    await turns(20)
+    // Pings are answered on the way.
+    for (let s = 0; s < 115; s += 5) {
+      clock.advance(5000)
+      await turns(3)
+    }
+  }
+  decided.resolve(undefined)
+  expect(await answer).toEqual(Uint8Array.of(7))
+  expect(counts.ran).toBe(1)
+  expect(events).toContainEqual(expect.objectContaining({ type: 'disconnected', reason: 'limit' }))
 })
 
 test('a connection that was replaced is closed', async () => {
