@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest'
 import { generate, pub, sign, verify } from '../../src/catalog/index.ts'
 import type { SIGNING_TYPES, SignFormat } from '../../src/catalog/index.ts'
 import { isVaultError } from '../../src/errors.ts'
+import { readSshsig, writeSshsig } from '../../src/formats/sshsig.ts'
 import { Harness } from './harness.ts'
 
 type SigningType = (typeof SIGNING_TYPES)[number]
@@ -229,6 +230,19 @@ test('an SSHSIG for another namespace, or with another hash than asked for, is n
   expect(valid({ hash: undefined })).toBe(true)
   expect(valid({ hash: 'sha512' })).toBe(false)
   expect(valid({ namespace: 'file' })).toBe(false)
+})
+
+test('an SSHSIG that names another key than the one that signed is not right', () => {
+  using harness = new Harness()
+  harness.run(generate, { type: 'ed25519', to: 'a' })
+  harness.run(generate, { type: 'ed25519', to: 'b' })
+  const { signature } = harness.run(sign, { key: 'a', message })
+  const publicKey = harness.at('b').versions[0]?.publicKey ?? new Uint8Array(0)
+  const other = writeSshsig({ ...readSshsig(signature), key: { type: 'ed25519', publicKey } })
+  for (const key of ['a', 'b']) {
+    const input = { key, message, signature: encodeUtf8(other) }
+    expect(harness.run(verify, input)).toEqual({ valid: false })
+  }
 })
 
 test('a key that does not sign is refused', () => {
