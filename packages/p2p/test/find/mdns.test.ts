@@ -418,7 +418,11 @@ describe('lies and floods', () => {
     await settle()
     const lie = at('/ip4/10.0.0.66/tcp/1', alice)
     net.say('eth0', response([`dnsaddr=${lie}`]), STRANGER)
-    const got = await collect(b.mdns.find({ peer: alice.peer }, now), clock)
+    // Ended before anybody could answer: this is what was known.
+    const stop = new AbortController()
+    const search = b.mdns.find({ peer: alice.peer }, { ...now, signal: stop.signal })
+    stop.abort()
+    const got = await collect(search, clock, 0)
     expect(got.flatMap(({ addresses }) => addresses)).toContain(a.addresses[0])
     net.say('eth0', response([`dnsaddr=${at('/ip4/10.0.0.66/tcp/1', bob)}`]), STRANGER)
     expect(b.found.some(({ peer }) => peer === bob.peer)).toBe(false)
