@@ -1,5 +1,23 @@
 /** The encrypted vault: see README. What procedures there are stands in `@stronghold/vault/catalog`. */
 export { BOX_OVERHEAD, SecretBox, sealTo } from './box.ts'
+export { OpenedBackup, openBackup, verifyBackup } from './backup.ts'
+export type {
+  BackupCounts,
+  BackupFor,
+  BackupIdentity,
+  BackupInfo,
+  BackupInit,
+  BackupOptions,
+  BackupRecord,
+  BackupSource,
+  EntryDifference,
+  RecordDifference,
+  RecordState,
+  Restored,
+  RestoreDifference,
+  RestoreOptions,
+  RestorePolicy,
+} from './backup.ts'
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
 export type { ChainOutput, Pending, PendingState, RunOptions, Steps, Vault } from './contract.ts'
@@ -13,6 +31,8 @@ export type { KdfParameters } from './header.ts'
 export type { RecordInfo } from './info.ts'
 export { DEFAULT_LIMITS } from './limits.ts'
 export type { VaultLimits } from './limits.ts'
+export { previewOf } from './preview.ts'
+export type { PreviewDetail, StepPreview } from './preview.ts'
 export type { Origin } from './record.ts'
 export type { FoundEntry, OpenedRow } from './rows.ts'
 export type { Random } from './seal.ts'

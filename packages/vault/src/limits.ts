@@ -172,3 +172,10 @@ export const MAX_TYPED_DATA_TYPES: number = 64
 
 /** Longest line of a backup, in bytes, a constant: values up to 24 MiB. A longer one is not written (`resource_exhausted`) and not read (`damaged`). */
 export const MAX_BACKUP_LINE_BYTES: number = 32 * 1024 * 1024
+
+/** Longest title and name in a preview, in characters. What is longer is cut. */
+export const MAX_PREVIEW_LINE = 120
+/** Longest value in a preview, in characters. What is longer is cut. */
+export const MAX_PREVIEW_TEXT = 500
+/** Most details of a preview. What is more is left out. */
+export const MAX_PREVIEW_DETAILS = 32

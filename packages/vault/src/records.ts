@@ -247,6 +247,45 @@ export class RecordChanges implements RecordLookup {
     return this.#change(record, { labels: this.#shared.pool.get(labels) })
   }
 
+  /**
+   * Writes a record as it once was, over what there is of the same id at the same path, a tombstone included.
+   *
+   * @param record - its labels no wider than those that stand there; that is checked by whoever decides it
+   * @param secretOf - the secret of a version that is to be written; `undefined` for one whose row stands there already
+   * @throws `VaultError` `failed_precondition` (`conflict`) where something else stands at its path, `resource_exhausted`
+   *   past `maxRecords` or `maxVersions`
+   */
+  putBack(
+    record: StoredRecord,
+    secretOf: (version: RecordVersion) => Secret | undefined,
+  ): StoredRecord {
+    const { maxRecords, maxVersions } = this.#shared.limits
+    const before = this.byId(record.id)
+    if (before === undefined) {
+      this.assertFree(record.path)
+      if (this.#shared.byId.size >= maxRecords) throw tooMany(record.path, `${maxRecords} records`)
+    }
+    if (record.versions.length > maxVersions) {
+      throw tooMany(record.path, `${maxVersions} versions`)
+    }
+    for (const version of record.versions) {
+      using secret = secretOf(version)
+      if (secret === undefined) continue
+      const row = versionRowId(record.id, version.number)
+      this.#tx.putSecret(SECRET_KIND, row, secret.bytes)
+      this.#tx.remove(COUNTER_KIND, row)
+    }
+    this.#tx.remove(TOMBSTONE_KIND, idBytes(record.id))
+    const written = { ...record, labels: this.#shared.pool.get(record.labels) }
+    this.#write(written)
+    return written
+  }
+
+  /** Writes what is left of a record that was taken away elsewhere. */
+  putTombstone(id: string, tombstone: Tombstone): void {
+    this.#tx.put(TOMBSTONE_KIND, idBytes(id), encodeTombstone(tombstone))
+  }
+
   /** Takes a record away for good; a tombstone stays. */
   remove(record: StoredRecord): void {
     for (const { number } of record.versions) this.#removeVersionRows(record.id, number)
@@ -369,7 +408,8 @@ export function usableVersion(record: StoredRecord, number?: number): RecordVers
   return version
 }
 
-function versionRowId(id: string, version: number): Uint8Array {
+/** The id of the rows that belong to a version. */
+export function versionRowId(id: string, version: number): Uint8Array {
   const bytes = new Uint8Array(20)
   bytes.set(idBytes(id))
   new DataView(bytes.buffer).setUint32(16, version)
@@ -378,6 +418,13 @@ function versionRowId(id: string, version: number): Uint8Array {
 
 function readUint32(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0)
+}
+
+function tooMany(path: string, most: string): VaultError {
+  return new VaultError(
+    'resource_exhausted',
+    `Cannot restore record "${path.slice(0, 64)}": more than ${most}`,
+  )
 }
 
 function wornOut(record: StoredRecord, why: string): VaultError {

@@ -12,21 +12,24 @@ import type { Keys } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
 import type { RowName, StoredEntry, StoredRow } from './stores/store.ts'
 
+/** What opens rows. */
+type RowKeys = Pick<Keys, 'row'>
+
 /** A row of a kind that holds no secret. */
-export function openRow(keys: Keys, vault: Uint8Array, row: StoredRow): Uint8Array {
+export function openRow(keys: RowKeys, vault: Uint8Array, row: StoredRow): Uint8Array {
   const value = new Uint8Array(openedLength(row.sealed))
   openInto(keys, vault, row, value)
   return value
 }
 
 /** A secret row, opened straight into the slab. */
-export function openSecret(keys: Keys, vault: Uint8Array, row: StoredRow, slab: Slab): Secret {
+export function openSecret(keys: RowKeys, vault: Uint8Array, row: StoredRow, slab: Slab): Secret {
   return filled(slab, openedLength(row.sealed), (bytes) => {
     openInto(keys, vault, row, bytes)
   })
 }
 
-function openInto(keys: Keys, vault: Uint8Array, row: StoredRow, out: Uint8Array): void {
+function openInto(keys: RowKeys, vault: Uint8Array, row: StoredRow, out: Uint8Array): void {
   const associated = rowAssociated(vault, row.kind, row.generation, row.id)
   if (!unseal(keys.row, associated, row.sealed, out)) {
     throw damaged(`open row of kind ${row.kind}`, 'not what was written')

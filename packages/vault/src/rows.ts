@@ -23,6 +23,7 @@ import {
 } from './seal.ts'
 import type { Keys, Random } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
+import { SealedRows } from './sealed-rows.ts'
 import { sodium } from './sodium.ts'
 import { FIRST_LOOSE_KIND } from './stores/store.ts'
 import type {
@@ -55,6 +56,13 @@ export interface NewRowsInit extends RowsInit {
   openHeader: Uint8Array
   /** Above that of the vault this one is restored from. Default 0. */
   epoch?: number
+  /** How far the vault had come that this one is restored from. */
+  restored?: {
+    /** Position of the first audit entry that is appended. */
+    readonly auditFrom: number
+    readonly highestTimeMs: number
+    readonly createdAtMs: number
+  }
   /** What the first commit writes beside the header. */
   first?: (tx: Transaction) => void
 }
@@ -161,9 +169,9 @@ export class Rows implements RowReader, Disposable {
         rows: 0,
         sum: new Uint8Array(32),
         auditHead: new Uint8Array(32),
-        auditLength: 0,
-        highestTimeMs: 0,
-        createdAtMs: timeOf(init.nowMs ?? Date.now),
+        auditLength: init.restored?.auditFrom ?? 0,
+        highestTimeMs: init.restored?.highestTimeMs ?? 0,
+        createdAtMs: init.restored?.createdAtMs ?? timeOf(init.nowMs ?? Date.now),
         plain: plainDigest([]),
       },
     })
@@ -274,6 +282,24 @@ export class Rows implements RowReader, Disposable {
       }
       yield value === undefined ? { position } : { position, value }
     }
+  }
+
+  /**
+   * Copies every row as it lies sealed, and the key that opens them, so that they can be read as they are now whatever is
+   * committed meanwhile.
+   *
+   * @param slab - holds the key
+   * @param without - a kind that is left out
+   */
+  copy(slab: Slab, without: number): SealedRows {
+    this.#ready()
+    return new SealedRows({
+      slab,
+      key: this.#keys.row,
+      head: this.head(),
+      rows: [...this.#store.rows()].filter(({ kind }) => kind !== without),
+      plain: [...this.#store.plain()],
+    })
   }
 
   /** Bytes that the audit takes up, about. */

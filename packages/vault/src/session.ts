@@ -12,10 +12,12 @@ import { infoOf, listRecords } from './info.ts'
 import type { RecordInfo } from './info.ts'
 import type { VaultLimits } from './limits.ts'
 import type { Registry } from './procedures/registry.ts'
-import { Records } from './records.ts'
+import type { StoredRecord } from './record.ts'
+import { RECORD_KIND, Records } from './records.ts'
 import type { RecordChanges } from './records.ts'
 import type { OpenedRow, RekeyInit, Rows, Transaction } from './rows.ts'
 import type { Random } from './seal.ts'
+import type { SealedRows } from './sealed-rows.ts'
 import type { Secret, Slab } from './secret.ts'
 import { StoreIndex } from './store.ts'
 import type { StoreChanges } from './store.ts'
@@ -46,6 +48,8 @@ export class Session implements Disposable {
   #store: StoreIndex
   /** A commit failed: what is in memory may not be what lies on the disk. */
   #stale = false
+  /** What else holds secrets of this vault. */
+  readonly #guests = new Set<Disposable>()
 
   /** @throws `VaultError` `data_loss` (`damaged`) where a record is not as this program writes one */
   constructor(init: SessionInit) {
@@ -78,20 +82,24 @@ export class Session implements Disposable {
    * @throws what `body` throws, and then nothing has happened; what `Rows.transaction` throws
    */
   transaction<T>(body: (tx: VaultTransaction) => T): T {
+    return this.change((parts) => body(new VaultTransaction(parts)))
+  }
+
+  /** The same for work of the vault's own. */
+  change<T>(body: (parts: TransactionParts) => T): T {
     if (this.#stale) this.#reload()
     let committing = false
     try {
       return this.rows.transaction((tx) => {
         const when = { nowMs: this.rows.nowMs(), epoch: this.rows.head().epoch }
-        const result = body(
-          new VaultTransaction(tx, {
-            when,
-            records: this.#records.change(tx, when),
-            store: this.#store.change(tx, when.nowMs),
-            session: this,
-            random: this.#random,
-          }),
-        )
+        const result = body({
+          tx,
+          when,
+          records: this.#records.change(tx, when),
+          store: this.#store.change(tx, when.nowMs),
+          session: this,
+          random: this.#random,
+        })
         committing = true
         return result
       })
@@ -127,8 +135,30 @@ export class Session implements Disposable {
     }
   }
 
+  /**
+   * What is written about every record at this moment, in the order of paths, and all other rows, sealed.
+   *
+   * @param slab - holds the key to them
+   */
+  copy(slab: Slab): { records: readonly StoredRecord[]; rows: SealedRows } {
+    if (this.#stale) this.#reload()
+    const records = [...this.#records.all()].sort((a, b) => (a.path < b.path ? -1 : 1))
+    return { records, rows: this.rows.copy(slab, RECORD_KIND) }
+  }
+
+  /** Keeps something that goes when this session goes, at the latest. @returns lets go of it and disposes of it */
+  hold(guest: Disposable): () => void {
+    this.#guests.add(guest)
+    return () => {
+      this.#guests.delete(guest)
+      guest[Symbol.dispose]()
+    }
+  }
+
   /** Wipes keys and secrets. Again does nothing. */
   [Symbol.dispose](): void {
+    for (const guest of this.#guests) guest[Symbol.dispose]()
+    this.#guests.clear()
     this.rows[Symbol.dispose]()
     this.slab[Symbol.dispose]()
   }
@@ -140,7 +170,9 @@ export class Session implements Disposable {
   }
 }
 
-interface TransactionParts {
+/** What a transaction works with. */
+export interface TransactionParts {
+  readonly tx: Transaction
   readonly when: { readonly nowMs: number; readonly epoch: number }
   readonly records: RecordChanges
   readonly store: StoreChanges
@@ -159,8 +191,8 @@ export class VaultTransaction {
   /** The plain store as this transaction sees it. */
   readonly store: StoreChanges
 
-  constructor(tx: Transaction, parts: TransactionParts) {
-    this.#tx = tx
+  constructor(parts: TransactionParts) {
+    this.#tx = parts.tx
     this.#parts = parts
     this.store = parts.store
   }

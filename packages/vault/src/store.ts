@@ -24,6 +24,14 @@ export interface StoreEntry {
   readonly expiresAtMs?: number
 }
 
+/** An entry as a row holds it, expired or not (`vault-format.md §5.3`). */
+export interface StoredValue {
+  readonly key: string
+  readonly value: Uint8Array
+  readonly changedAtMs: number
+  readonly expiresAtMs?: number | undefined
+}
+
 /** How a value is put. */
 export interface PutOptions {
   /** It is gone after that many milliseconds, 1 or more. Default: it stays. */
@@ -63,7 +71,7 @@ export class StoreIndex {
   #load(): Map<string, StoreEntry> {
     const entries = new Map<string, StoreEntry>()
     for (const { value: row } of this.#rows.list(STORE_KIND)) {
-      const { value, ...entry } = readRow(row)
+      const { value, ...entry } = decodeStored(row)
       entries.set(entry.key, entryOf(entry, value.byteLength))
     }
     return entries
@@ -107,7 +115,7 @@ export class StoreChanges {
     const entry = this.#entries.get(key)
     if (entry === undefined || this.#isOver(entry)) return undefined
     const row = this.#tx.get(STORE_KIND, this.#rowId(key))
-    return row === undefined ? undefined : readRow(row).value
+    return row === undefined ? undefined : decodeStored(row).value
   }
 
   /**
@@ -119,29 +127,32 @@ export class StoreChanges {
   put(key: string, value: Uint8Array, { lifetimeMs }: PutOptions = {}): void {
     assertKey(key)
     if (!(value instanceof Uint8Array)) throw invalid(key, 'its value is not a Uint8Array')
-    const { maxStoreValueBytes, maxStoreEntries } = this.#limits
+    const { maxStoreValueBytes } = this.#limits
     if (value.byteLength > maxStoreValueBytes) {
       throw invalid(key, `${value.byteLength} bytes where ${maxStoreValueBytes} are allowed`)
     }
     if (lifetimeMs !== undefined && !(Number.isSafeInteger(lifetimeMs) && lifetimeMs > 0)) {
       throw invalid(key, `a lifetime of ${lifetimeMs} ms`)
     }
-    if (this.#entries.get(key) === undefined && this.#entries.size >= maxStoreEntries) {
-      this.sweep()
-      if (this.#entries.size >= maxStoreEntries) {
-        throw new VaultError(
-          'resource_exhausted',
-          `Cannot put ${quoted(key)}: there are ${maxStoreEntries} entries already`,
-        )
-      }
-    }
+    this.#makeRoom(key)
     const expiresAtMs =
       lifetimeMs === undefined
         ? undefined
         : Math.min(this.#nowMs + lifetimeMs, Number.MAX_SAFE_INTEGER)
     const entry = { key, changedAtMs: this.#nowMs, expiresAtMs }
-    this.#tx.put(STORE_KIND, this.#rowId(key), encode({ ...entry, value }))
+    this.#tx.put(STORE_KIND, this.#rowId(key), encodeStored({ ...entry, value }))
     this.#entries.set(key, entryOf(entry, value.byteLength))
+  }
+
+  /**
+   * Writes an entry as it once was, times and all, over what stands there.
+   *
+   * @throws `VaultError` `resource_exhausted` past `maxStoreEntries`
+   */
+  putBack(entry: StoredValue): void {
+    this.#makeRoom(entry.key)
+    this.#tx.put(STORE_KIND, this.#rowId(entry.key), encodeStored(entry))
+    this.#entries.set(entry.key, entryOf(entry, entry.value.byteLength))
   }
 
   /** Takes a value away. @returns whether there was one */
@@ -168,6 +179,17 @@ export class StoreChanges {
     for (const [key] of over) this.#drop(key)
   }
 
+  #makeRoom(key: string): void {
+    const { maxStoreEntries } = this.#limits
+    if (this.#entries.get(key) !== undefined || this.#entries.size < maxStoreEntries) return
+    this.sweep()
+    if (this.#entries.size < maxStoreEntries) return
+    throw new VaultError(
+      'resource_exhausted',
+      `Cannot put ${quoted(key)}: there are ${maxStoreEntries} entries already`,
+    )
+  }
+
   #drop(key: string): void {
     this.#tx.remove(STORE_KIND, this.#rowId(key))
     this.#entries.set(key, undefined)
@@ -188,10 +210,16 @@ function entryOf(
 
 /** The key that a row's id was made from. @throws `VaultError` `data_loss` (`damaged`) */
 export function storeKeyOf(row: Uint8Array): string {
-  return readRow(row).key
+  return decodeStored(row).key
 }
 
-function readRow(row: Uint8Array): z.output<typeof rowSchema> {
+/** An entry as a row. */
+export function encodeStored({ key, value, changedAtMs, expiresAtMs }: StoredValue): Uint8Array {
+  return encode({ key, value, changedAtMs, expiresAtMs })
+}
+
+/** The same back. @throws `VaultError` `data_loss` (`damaged`) */
+export function decodeStored(row: Uint8Array): StoredValue {
   try {
     return rowSchema.parse(decode(row))
   } catch {

@@ -5,6 +5,11 @@
 import { toHex } from '@stronghold/core'
 
 import type { InputOf, OutputOf, Procedure } from './catalog/index.ts'
+import { writeBackup } from './backup.ts'
+import type { BackupInfo, BackupInit, BackupOptions } from './backup.ts'
+import type { OpenedBackup } from './backup/opened.ts'
+import { differenceOf, restoreInto } from './backup/restore.ts'
+import type { Restored, RestoreDifference, RestoreOptions } from './backup/restore.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import type { ChainOutput, Pending, RunOptions, Steps, Vault } from './contract.ts'
@@ -27,7 +32,7 @@ import type { Random } from './seal.ts'
 import { Slab } from './secret.ts'
 import type { Locked, SlabInit } from './secret.ts'
 import { putHeadSeed, Session } from './session.ts'
-import type { VaultTransaction } from './session.ts'
+import type { TransactionParts, VaultTransaction } from './session.ts'
 import { sodium } from './sodium.ts'
 import type { PutOptions, StoreEntry } from './store.ts'
 import type { Store } from './stores/store.ts'
@@ -60,6 +65,11 @@ export interface NewVaultInit extends VaultInit {
   readonly name?: string
   /** What a passphrase costs. Default 64 MiB and 3 passes. */
   readonly kdf?: KdfParameters
+  /**
+   * Makes it of a backup: the same vault with all that was in it, in the next epoch, under this credential alone. Stays the
+   * caller's to dispose of.
+   */
+  readonly from?: OpenedBackup
 }
 
 /** What tests hold. */
@@ -231,9 +241,10 @@ export class OpenVault implements Vault, AsyncDisposable {
   }
 
   /** For `createVault`. */
-  async create({ credential, name, kdf }: NewVaultInit): Promise<void> {
-    const vault = new Uint8Array(16)
-    this.#random(vault)
+  async create({ credential, name, kdf, from }: NewVaultInit): Promise<void> {
+    const origin = from?.origin()
+    const vault = origin?.vault ?? new Uint8Array(16)
+    if (origin === undefined) this.#random(vault)
     const slab = this.#slab
     using dataKey = slab.take(32)
     this.#random(dataKey.bytes)
@@ -252,8 +263,10 @@ export class OpenVault implements Vault, AsyncDisposable {
       openHeader: encodeOpenHeader({ vault, unlockers: [unlocker] }),
       nowMs: timeOf(this.#clock),
       random: this.#random,
+      ...origin,
       first: (tx) => {
-        putHeadSeed(tx, slab)
+        if (from === undefined) putHeadSeed(tx, slab)
+        else from.writeInto(tx, keys)
       },
     })
     this.#begin(rows)
@@ -346,6 +359,40 @@ export class OpenVault implements Vault, AsyncDisposable {
     assertOptions(options)
     options.signal?.throwIfAborted()
     return await this.#enqueue((tx) => tx.list(pattern))
+  }
+
+  // --- Backups
+
+  /**
+   * Writes a backup of everything but the unlockers: see `writeBackup`.
+   *
+   * @returns what the backup says of itself
+   */
+  async backup(init: BackupInit, options: BackupOptions = {}): Promise<BackupInfo> {
+    const session = this.#unlocked()
+    session.batch.flush()
+    const { requireLocked } = this.#memory
+    const memory = requireLocked === undefined ? {} : { requireLocked }
+    return await writeBackup(session, init, session.rows.nowMs(), options, memory)
+  }
+
+  /** How a backup differs from this vault. Changes nothing. @throws as `differenceOf` */
+  compare(
+    backup: OpenedBackup,
+    options: Pick<RestoreOptions, 'paths'> = {},
+  ): Promise<RestoreDifference> {
+    return this.#change((parts) => differenceOf(backup, parts, options))
+  }
+
+  /**
+   * Writes what of a backup goes into this vault, in one commit: by default what the vault never had, with `replace` also
+   * what differs. Labels never get wider, and what only the vault has stays. Rows of a guard's and the audit are left: they
+   * go into a new vault only (`NewVaultInit.from`).
+   *
+   * @throws as `restoreInto`; what `transaction` throws
+   */
+  restore(backup: OpenedBackup, options: RestoreOptions = {}): Promise<Restored> {
+    return this.#change((parts) => restoreInto(backup, parts, options))
   }
 
   // --- For a guard
@@ -482,6 +529,13 @@ export class OpenVault implements Vault, AsyncDisposable {
     const turn = this.#last.then(work, work)
     this.#last = turn.catch(() => {})
     return turn
+  }
+
+  /** Work of the vault's own, behind what waits for the end of this turn. */
+  async #change<T>(body: (parts: TransactionParts) => T): Promise<T> {
+    const session = this.#unlocked()
+    session.batch.flush()
+    return session.change(body)
   }
 
   /** Puts something in the batch of this turn. */

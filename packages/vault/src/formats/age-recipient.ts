@@ -189,10 +189,15 @@ function scryptInto(
         reject(new VaultError('resource_exhausted', 'Cannot derive key: no memory for scrypt'))
         return
       }
-      // It has memory of its own outside the moving heap, so wiping it reaches the only copy.
-      out.set(key)
-      key.fill(0)
-      resolve()
+      // It has memory of its own outside the moving heap, so wiping it reaches the only copy. The slab may be gone.
+      try {
+        out.set(key)
+        resolve()
+      } catch (cause) {
+        reject(cause instanceof Error ? cause : new TypeError(String(cause)))
+      } finally {
+        key.fill(0)
+      }
     })
   })
 }

@@ -141,9 +141,15 @@ class Scanner {
     }
   }
 
-  /** `true`, `false`, `null` or a number: none is longer than what a number may reasonably be. */
+  /**
+   * `true`, `false`, `null` or a number: none is longer than what a number may reasonably be. Only what may be part of one
+   * becomes text: behind it a secret may stand.
+   */
   #literal(): void {
-    const text = latin1.decode(this.#json.subarray(this.#at, this.#at + 128))
+    const from = this.#at
+    let to = from
+    while (to < from + 128 && isLiteral(this.#json[to])) to++
+    const text = latin1.decode(this.#json.subarray(from, to))
     const literal = LITERALS.find((word) => text.startsWith(word))
     const number = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/.exec(text)?.[0]
     const found = literal ?? number
@@ -173,4 +179,17 @@ class Scanner {
   #bad(state: string, at: number = this.#at): SyntaxError {
     return new SyntaxError(`Cannot read ${this.#what}: ${state} at ${at}`)
   }
+}
+
+/** Whether a byte may stand in a literal: a letter, a digit, or one of `+-.`. */
+function isLiteral(code: number | undefined): boolean {
+  if (code === undefined) return false
+  const letter = code | 0x20
+  return (
+    (letter >= 0x61 && letter <= 0x7a) ||
+    (code >= 0x30 && code <= 0x39) ||
+    code === 0x2b ||
+    code === 0x2d ||
+    code === 0x2e
+  )
 }
