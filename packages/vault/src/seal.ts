@@ -173,9 +173,11 @@ function domain(name: Uint8Array, vault: Uint8Array, more: number): Uint8Array {
 }
 
 function writeUint64(bytes: Uint8Array, at: number, value: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset)
-  view.setUint32(at, Math.floor(value / 2 ** 32))
-  view.setUint32(at + 4, value % 2 ** 32)
+  let left = value
+  for (let i = at + 7; i >= at; i--) {
+    bytes[i] = left % 256
+    left = Math.floor(left / 256)
+  }
 }
 
 // --- The sum over all rows (§4)

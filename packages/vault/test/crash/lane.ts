@@ -22,8 +22,10 @@ export interface RunInit {
   commits?: number
   /** What it is run by: `strace` and its arguments. */
   under?: readonly string[]
-  /** Called with each line; `kill` ends the process as a power switch would. */
+  /** Called with each line but for its time; `kill` ends the process as a power switch would. */
   onLine?: (line: string, kill: () => void) => void
+  /** When the end began, asked when all is over; what was said from then on counts for nothing. Default: never. */
+  endedAt?: () => bigint | undefined
   /** Called when the process has begun. */
   onStart?: (kill: () => void) => void
 }
@@ -40,7 +42,10 @@ export interface Ran {
 export class Lane implements Disposable {
   readonly #root: string
   #directory = 0
+  /** The newest commit that was surely said to be durable before the writer met its end. */
   #acknowledged = -1
+  /** The newest one that was said to be. */
+  #said = -1
 
   /** @param root - where its directories go. Default below the system's directory for temporary files */
   constructor(root: string = tmpdir()) {
@@ -57,6 +62,7 @@ export class Lane implements Disposable {
     rmSync(this.path, { recursive: true, force: true })
     this.#directory++
     this.#acknowledged = -1
+    this.#said = -1
   }
 
   /** Runs a writer until it ends or dies. */
@@ -74,13 +80,16 @@ export class Lane implements Disposable {
     }
     onStart?.(kill)
     const lines: string[] = []
+    const times = new Map<number, bigint>()
     let text = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk
       const parts = text.split('\n')
       text = parts.pop() ?? ''
-      for (const line of parts) {
+      for (const part of parts) {
+        const [, line = part, time] = /^(\d+) (\d+)$/.exec(part) ?? []
+        if (time !== undefined) times.set(Number(line), BigInt(time))
         lines.push(line)
         onLine?.(line, kill)
       }
@@ -94,8 +103,11 @@ export class Lane implements Disposable {
       resolve({ code, signal, lines, stderr })
     })
     const ran = await promise
-    for (const line of ran.lines) {
-      if (/^\d+$/.test(line)) this.#acknowledged = Math.max(this.#acknowledged, Number(line))
+    const endedAt = init.endedAt?.()
+    for (const [commit, time] of times) {
+      this.#said = Math.max(this.#said, commit)
+      if (endedAt !== undefined && time >= endedAt) continue
+      this.#acknowledged = Math.max(this.#acknowledged, commit)
     }
     return ran
   }
@@ -117,7 +129,7 @@ export class Lane implements Disposable {
     }
     const found = this.#look(copy)
     const { path } = this
-    if (found < this.#acknowledged || found > this.#acknowledged + 1) {
+    if (found < this.#acknowledged || found > this.#said + 1) {
       throw new Error(`${path}: ${found} commits where ${this.#acknowledged} were acknowledged`)
     }
     return found

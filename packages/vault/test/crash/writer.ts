@@ -1,7 +1,7 @@
 /**
  * A process that writes into a vault until it is killed, and says on its output what is durable. Started by the crash
- * tests: `writer.ts DIRECTORY COMMITS`. Every line is the number of the newest commit that returned; `failed REASON` is
- * one that did not, after which it goes on.
+ * tests: `writer.ts DIRECTORY COMMITS`. Every line is the number of the newest commit that returned and the time at
+ * which it had, in nanoseconds since the machine started; `failed REASON` is one that did not, after which it goes on.
  */
 import { writeSync } from 'node:fs'
 
@@ -16,6 +16,9 @@ const [path = '', commits = 'Infinity'] = process.argv.slice(2)
 const say = (line: string): void => {
   writeSync(1, `${line}\n`)
 }
+const done = (commit: number): void => {
+  say(`${commit} ${process.hrtime.bigint()}`)
+}
 try {
   const directory = VaultDirectory.open(path, { create: true, command: 'crash test' })
   const slab = new Slab({ bytes: 64 * 1024 })
@@ -29,14 +32,14 @@ try {
           },
         })
       : Rows.open(directory.store, keysOf(slab))
-  say(`${countOf(rows)}`)
+  done(countOf(rows))
   for (let i = 0; i < Number(commits); i++) {
     try {
       const next = countOf(rows) + 1
       rows.transaction((tx) => {
         writeStep(tx, next)
       })
-      say(`${next}`)
+      done(next)
       if (next % 64 === 0) rows.compact()
     } catch (error) {
       if (!isVaultError(error)) throw error
