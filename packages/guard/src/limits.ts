@@ -11,6 +11,9 @@ export const MAX_LIMIT_COUNT = 1_000_000
 /** Longest window of a limit, in milliseconds: 366 days. */
 export const MAX_WINDOW_MS: number = 366 * 86_400_000
 
+/** Longest remote text that is shown, in characters. A longer one is cut. */
+export const MAX_REASON_SHOWN = 256
+
 /** What a guard holds for peers, and how long. An owner may change it. */
 export interface GuardLimits {
   /** Requests of one peer that a person is being asked about. The next is `resource_exhausted`. Default 16. */
@@ -65,3 +68,24 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
 })
 /** Fewest characters of an id that name it, behind its letter. Fewer are a `SyntaxError`. */
 export const MIN_ID_PREFIX = 4
+
+/** Longest audit entry, in bytes, a constant: 16 steps with 16 records each fit. A longer one is a `RangeError`. */
+export const MAX_AUDIT_ENTRY_BYTES: number = 512 * 1024
+/** Longest text in an audit entry, in characters, a constant: the longest path and its version fit. A longer one is a `TypeError`. */
+export const MAX_AUDIT_TEXT_LENGTH = 1100
+/** Most records or formats that an audit entry names, a constant. More are a `TypeError`. */
+export const MAX_AUDIT_LIST = 512
+/** Denials of one known peer that are written one by one in a row, a constant; what comes on top is counted. */
+export const DENIAL_BURST = 30
+/** How many of these a peer gets back in a minute, a constant. */
+export const DENIALS_PER_MINUTE = 10
+/** Least time between two summaries of what was counted, in milliseconds, a constant. */
+export const SUMMARY_INTERVAL_MS = 60_000
+/** Longest signed head, in bytes, a constant: it has some 350. A longer one is a `RangeError`. */
+export const MAX_HEAD_BYTES = 1024
+/** Longest receipt, in bytes, a constant: one about 16 steps with 16 records each fits. A longer one is a `RangeError`. */
+export const MAX_RECEIPT_BYTES: number = 512 * 1024
+/** Longest path in a Merkle tree of receipts, in hashes, a constant: 2³² leaves. A longer one leads nowhere. */
+export const MAX_MERKLE_PATH = 32
+/** Most faults of an audit that are told, a constant; what comes after them is not. */
+export const MAX_AUDIT_FAULTS = 100
