@@ -31,10 +31,13 @@ export type {
   OutboundInit,
   RequestFacts,
   Rule,
+  ServeRule,
   Verdict,
 } from './firewall/rules.ts'
 export { parseAddress, parsePeerId } from './identity.ts'
 export type { Address, PeerId } from './identity.ts'
+export { openEnvelope } from './peer-record.ts'
+export type { EnvelopeKind, OpenedEnvelope } from './peer-record.ts'
 export { DEFAULT_LIMITS, resolveLimits } from './limits.ts'
 export type { P2pLimits } from './limits.ts'
 export type { Format, Framing, FramingOptions } from './framings/framing.ts'

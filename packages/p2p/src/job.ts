@@ -13,7 +13,7 @@ import type { Deadlines } from './deadlines.ts'
 import { isP2pError } from './errors.ts'
 import type { NewEvent } from './events.ts'
 import type { Firewall, FinalDecision } from './firewall/firewall.ts'
-import type { ConnectionFacts, RequestFacts } from './firewall/rules.ts'
+import type { ConnectionFacts, RequestFacts, ServeRule } from './firewall/rules.ts'
 import type { PeerId } from './identity.ts'
 import { readItems, sendItems } from './items.ts'
 import type { P2pLimits } from './limits.ts'
@@ -44,6 +44,8 @@ export interface Arrival {
 /** A method that is served. */
 export interface Served {
   readonly bound: BoundMethod
+  /** Of its protocol, where it has one: the node's rules say nothing then. */
+  readonly rule: ServeRule | undefined
   readonly handler: (request: unknown, context: HandlerContext) => unknown
 }
 
@@ -165,9 +167,12 @@ export class Job {
     }
     const request = requestFacts(this.#home, this.#arrival, facts.value)
     this.#request = request
-    const decision = this.#seams.firewall.inbound(request, this)
+    const { firewall, observer } = this.#seams
+    const { rule } = this.#method
+    const decision =
+      rule === undefined ? firewall.inbound(request, this) : firewall.byProtocol(rule, request)
     if (decision instanceof Promise) {
-      tell(this.#seams.observer, 'asked', request)
+      if (rule === undefined) tell(observer, 'asked', request)
       void decision.then((final) => {
         this.#decided(request, checked.value, final)
       })

@@ -43,6 +43,8 @@ import { resolveLimits } from './limits.ts'
 import type { P2pLimits } from './limits.ts'
 import { openIdentity } from './open-identity.ts'
 import type { Identity, IdentitySource } from './open-identity.ts'
+import { sealEnvelope } from './peer-record.ts'
+import type { EnvelopeKind } from './peer-record.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
 import type { AddressEntry } from './reach/addresses.ts'
@@ -203,6 +205,14 @@ export interface Node extends AsyncDisposable {
   export(): ExportedNode
   /** Takes over what `export` gave. @throws `TypeError` for another shape */
   restore(exported: unknown): void
+  /**
+   * Signs a payload with the node's key as a libp2p signed envelope (RFC 0002), which `openEnvelope` reads against the
+   * peer id alone.
+   *
+   * @param kind - its domain: at most 64 printable ASCII characters, none of libp2p's own
+   * @throws `RangeError` for another domain
+   */
+  sealEnvelope(kind: EnvelopeKind, payload: Uint8Array): Promise<Uint8Array>
   /** Ends everything. Idempotent. */
   stop(): Promise<void>
 }
@@ -617,6 +627,16 @@ class P2pNode implements Node {
     this.book.import(book)
     for (const peer of blocked) this.block(parsePeerId(peer))
     for (const address of banned) this.ban(address)
+  }
+
+  async sealEnvelope(kind: EnvelopeKind, payload: Uint8Array): Promise<Uint8Array> {
+    // Its length goes ahead of the domain: a longer one could make it the beginning of what handshakes sign.
+    if (!/^[\x21-\x7e]{1,64}$/.test(kind.domain) || kind.domain.startsWith('libp2p')) {
+      throw new RangeError(
+        `Cannot seal envelope: ${JSON.stringify(kind.domain.slice(0, 64))} is no domain for it`,
+      )
+    }
+    return sealEnvelope(this.#identity, kind, payload)
   }
 
   stop(): Promise<void> {

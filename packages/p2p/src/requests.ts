@@ -18,7 +18,7 @@ import type { Pipe } from './connection/pipe.ts'
 import { P2pError } from './errors.ts'
 import type { EventHub } from './events.ts'
 import type { Firewall } from './firewall/firewall.ts'
-import type { ConnectionFacts, RequestFacts } from './firewall/rules.ts'
+import type { ConnectionFacts, RequestFacts, ServeRule } from './firewall/rules.ts'
 import { FramedArrival } from './framings/answer.ts'
 import { FramedCalls } from './framings/ask.ts'
 import type { FramedPlace } from './framings/ask.ts'
@@ -36,6 +36,11 @@ import { Server } from './serve.ts'
 export interface ServeOptions {
   /** Framings of others to serve it in, beside the channel. */
   as?: Framing | readonly Framing[]
+  /**
+   * Who may ask, in the place of the node's rules: the protocol is offered also where they deny. Blocked peers are denied all
+   * the same. A promise is waited for within the request's deadline. Default: the node's rules.
+   */
+  inbound?: ServeRule
 }
 
 /** How a protocol is asked. */
@@ -120,7 +125,8 @@ export class Requests {
   /**
    * Serves a protocol until the result is disposed.
    *
-   * @throws `TypeError` when it, or one of the framings' protocol ids, is served already, and as `carriedMethod`
+   * @throws `TypeError` when it, or one of the framings' protocol ids, is served already or the rule is none, and as
+   *   `carriedMethod`
    */
   serve<M extends Methods>(
     protocol: Protocol<M>,
@@ -128,12 +134,12 @@ export class Requests {
     options: ServeOptions = {},
   ): Disposable {
     const what = `Cannot serve ${protocol.id}`
-    const { as = [] } = checkOptions(options, what)
+    const { as = [], inbound } = checkOptions(options, what, SERVE_OPTIONS)
     const chosen = framingsOf(as, bindMethods(protocol), what)
     for (const id of chosen.keys()) {
       if (this.#framings.has(id)) throw new TypeError(`${what} as ${id}: that is served already`)
     }
-    const served = this.#server.serve(protocol, handlers)
+    const served = this.#server.serve(protocol, handlers, inbound)
     for (const [id, { framing, bound }] of chosen) {
       const method = this.#server.find(protocol.id, bound.method)
       if (method !== undefined) {
@@ -163,7 +169,7 @@ export class Requests {
     options: ClientOptions = {},
   ): Client<M> {
     const what = `Cannot ask ${protocol.id}`
-    const { as: framing } = checkOptions(options, what)
+    const { as: framing } = checkOptions(options, what, CLIENT_OPTIONS)
     const taker = (peer: PeerId): CallTaker =>
       framing === undefined ? this.#callsTo(peer) : this.#framedCallsTo(peer, framing)
     const init: ClientInit = {
@@ -192,7 +198,10 @@ export class Requests {
     const served = this.#framings.get(protocol)
     if (protocol !== CHANNEL_PROTOCOL && served === undefined) return undefined
     const { firewall, events } = this.#init
-    const look = firewall.firstLook('inbound', peer)
+    const look =
+      served === undefined
+        ? this.#server.lookAtChannel(peer)
+        : firewall.firstLook('inbound', peer, served.method.rule)
     if (look.verdict !== 'deny') return true
     if (events.hasListeners('denied')) {
       const { facts } = link()
@@ -423,9 +432,16 @@ class PerPeer {
   }
 }
 
-function checkOptions<O extends ServeOptions | ClientOptions>(options: O, what: string): O {
+const SERVE_OPTIONS: readonly string[] = ['as', 'inbound']
+const CLIENT_OPTIONS: readonly string[] = ['as']
+
+function checkOptions<O extends ServeOptions | ClientOptions>(
+  options: O,
+  what: string,
+  known: readonly string[],
+): O {
   for (const key of Object.keys(options)) {
-    if (key !== 'as') throw new TypeError(`${what}: unknown option ${key.slice(0, 64)}`)
+    if (!known.includes(key)) throw new TypeError(`${what}: unknown option ${key.slice(0, 64)}`)
   }
   return options
 }

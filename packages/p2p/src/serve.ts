@@ -8,6 +8,9 @@ import { Kept } from './channel/kept.ts'
 import type { KeptEntry } from './channel/kept.ts'
 import type { Incoming, ResponderHost } from './channel/responder.ts'
 import { Deadlines } from './deadlines.ts'
+import type { Decision } from './firewall/decide.ts'
+import { isServeRule } from './firewall/rules.ts'
+import type { ServeRule } from './firewall/rules.ts'
 import type { PeerId } from './identity.ts'
 import { cut, Job, requestFacts, tellDenied } from './job.ts'
 import type { Arrival, Carriers, Home, JobSeams, Origin, Served } from './job.ts'
@@ -62,9 +65,19 @@ export class Server {
   /**
    * Serves a protocol until the result is disposed.
    *
-   * @throws `TypeError` when it is served already, or a handler is missing or unknown
+   * @param rule - who may ask, in the place of the node's rules
+   * @throws `TypeError` when it is served already, a handler is missing or unknown, or the rule is none
    */
-  serve<M extends Methods>(protocol: Protocol<M>, handlers: Handlers<M>): Disposable {
+  serve<M extends Methods>(
+    protocol: Protocol<M>,
+    handlers: Handlers<M>,
+    rule?: ServeRule,
+  ): Disposable {
+    if (rule !== undefined && !isServeRule(rule)) {
+      throw new TypeError(
+        `Cannot serve ${protocol.id}: its inbound rule is neither allow, deny nor a function`,
+      )
+    }
     if (this.#protocols.has(protocol.id)) {
       throw new TypeError(`Cannot serve ${protocol.id}: it is served already`)
     }
@@ -79,7 +92,11 @@ export class Server {
       if (typeof handler !== 'function') {
         throw new TypeError(`Cannot serve ${protocol.id}: the handler of ${name} is no function`)
       }
-      served.set(name, { bound: method, handler: handler.bind(handlers) as Served['handler'] })
+      served.set(name, {
+        bound: method,
+        rule,
+        handler: handler.bind(handlers) as Served['handler'],
+      })
     }
     this.#protocols.set(protocol.id, served)
     return {
@@ -92,6 +109,21 @@ export class Server {
   /** What is served under a protocol id and a method's name. */
   find(protocol: string, method: string): Served | undefined {
     return this.#protocols.get(protocol)?.get(method)
+  }
+
+  /** The first look at who opens a channel: it is there for whoever any protocol may be there for. */
+  lookAtChannel(peer: PeerId): Decision {
+    const { firewall } = this.#init
+    const look = firewall.firstLook('inbound', peer)
+    if (look.verdict !== 'deny') return look
+    for (const methods of this.#protocols.values()) {
+      for (const { rule } of methods.values()) {
+        const own = rule === undefined ? look : firewall.firstLook('inbound', peer, rule)
+        if (own.verdict !== 'deny') return own
+        break
+      }
+    }
+    return look
   }
 
   /** Keeps what is counted for a peer while something of it is open: all its channels share the same counts. */
@@ -215,7 +247,7 @@ export class Server {
 
   #request(home: Home, state: PeerState, incoming: Incoming): void {
     const method = this.find(incoming.protocol, incoming.method)
-    const look = this.#init.firewall.firstLook('inbound', home.peer)
+    const look = this.#init.firewall.firstLook('inbound', home.peer, method?.rule)
     if (method === undefined || look.verdict === 'deny') {
       home.leave()
       incoming.fail({

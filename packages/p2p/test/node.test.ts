@@ -3,7 +3,7 @@ import { manualClock } from '@stronghold/testkit'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 
-import { bytes, defineProtocol, isP2pError, unary } from '../src/index.ts'
+import { bytes, defineProtocol, isP2pError, openEnvelope, unary } from '../src/index.ts'
 import type { Node, NodeEvent, NodeInit, PeerId } from '../src/index.ts'
 import { memoryNetwork } from '../src/testing.ts'
 
@@ -426,4 +426,24 @@ test.each([
   await using network = memoryNetwork()
   const node = await network.createNode()
   expect(() => node.client(echo, target as PeerId)).toThrow()
+})
+
+test('a node vouches for what it is given, in an envelope of that kind alone', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode()
+  const kind = { domain: 'example-keys', payloadType: Uint8Array.of(1) }
+  const envelope = await home.sealEnvelope(kind, Uint8Array.of(7))
+  const opened = await openEnvelope(envelope, [kind])
+  expect(opened).toEqual({ peer: home.peer, payload: Uint8Array.of(7) })
+  const other = { ...kind, domain: 'other' }
+  await expect(openEnvelope(envelope, [other])).rejects.toMatchObject({ code: 'unauthenticated' })
+  // The length of a domain of 108 characters is the `l` of what TLS handshakes sign.
+  const handshake = 'ibp2p-tls-handshake:'.padEnd(108, 'x')
+  for (const domain of ['', 'libp2p-peer-record', 'x'.repeat(65), 'two words', handshake]) {
+    await expect(home.sealEnvelope({ ...kind, domain }, Uint8Array.of(7))).rejects.toThrow(
+      RangeError,
+    )
+  }
+  const longest = { ...kind, domain: 'x'.repeat(64) }
+  await expect(home.sealEnvelope(longest, Uint8Array.of(7))).resolves.toBeInstanceOf(Uint8Array)
 })

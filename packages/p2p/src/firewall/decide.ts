@@ -7,10 +7,10 @@ import { isVerdict } from './rules.ts'
 import type { RequestFacts, Rule, Rules, Verdict } from './rules.ts'
 
 /**
- * What decided: a block, the peer's own rule, the answer of `onNewPeer`, the fallback, or nobody, so the default
- * (inbound deny, outbound allow).
+ * What decided: a block, the protocol's own rule, the peer's, the answer of `onNewPeer`, the fallback, or nobody, so the
+ * default (inbound deny, outbound allow).
  */
-export type DecidedBy = 'block' | 'peer' | 'new-peer' | 'fallback' | 'default'
+export type DecidedBy = 'block' | 'protocol' | 'peer' | 'new-peer' | 'fallback' | 'default'
 
 /** A verdict and where it comes from. */
 export interface Decision<V extends Verdict = Verdict> {
@@ -21,6 +21,7 @@ export interface Decision<V extends Verdict = Verdict> {
 // One object for each outcome: deciding allocates nothing.
 const DECISIONS: Readonly<Record<DecidedBy, Readonly<Record<Verdict, Decision>>>> = {
   block: outcomes('block'),
+  protocol: outcomes('protocol'),
   peer: outcomes('peer'),
   'new-peer': outcomes('new-peer'),
   fallback: outcomes('fallback'),

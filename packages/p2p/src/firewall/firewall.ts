@@ -19,6 +19,7 @@ import type {
   RequestFacts,
   Rule,
   Rules,
+  ServeRule,
   Verdict,
 } from './rules.ts'
 
@@ -130,11 +131,41 @@ export class Firewall implements FirewallControl {
   }
 
   /**
+   * Decides on a request by the rule of its protocol, in the place of ours: of peers it is told all alike, but one that is
+   * blocked is denied unasked, and when the answer comes, too. Never throws, never rejects.
+   */
+  byProtocol(rule: ServeRule, request: RequestFacts): FinalDecision | Promise<FinalDecision> {
+    const final = (verdict: unknown): FinalDecision => {
+      if (this.#isBlocked(request.peer)) return denied('block')
+      return verdict === 'allow' ? ALLOWED_BY_PROTOCOL : denied('protocol')
+    }
+    if (typeof rule === 'string' || this.#isBlocked(request.peer)) return final(rule)
+    let decided: FinalDecision | undefined
+    let tell: ((final: FinalDecision) => void) | undefined
+    called(
+      () => rule(request),
+      (verdict) => {
+        decided = final(verdict)
+        tell?.(decided)
+      },
+    )
+    return (
+      decided ??
+      new Promise((resolve) => {
+        tell = resolve
+      })
+    )
+  }
+
+  /**
    * The first look, by peer alone: `'deny'` means that no protocol is offered to it (inbound) or opened with it
    * (outbound). Everything else waits for the request.
+   *
+   * @param own - the rule of the protocol that is asked for, where it has one
    */
-  firstLook(direction: Direction, peer: PeerId): Decision {
+  firstLook(direction: Direction, peer: PeerId, own?: ServeRule): Decision {
     if (this.#isBlocked(peer)) return decisionOf('deny', 'block')
+    if (own !== undefined) return decisionOf(typeof own === 'string' ? own : 'ask', 'protocol')
     const side = this.#side(direction)
     const newPeer = this.#meets(side, peer) ? (this.#newPeers.get(peer) ?? 'ask') : undefined
     return decideProtocol(side, peer, newPeer)
@@ -419,6 +450,8 @@ class RecentRules {
 function isFinal(decision: Decision): decision is Decision<AskAnswer> {
   return decision.verdict !== 'ask'
 }
+
+const ALLOWED_BY_PROTOCOL: FinalDecision = Object.freeze({ verdict: 'allow', by: 'protocol' })
 
 function denied(by: DecidedBy, asked?: AskEnd): FinalDecision {
   return asked === undefined ? { verdict: 'deny', by } : { verdict: 'deny', by, asked }

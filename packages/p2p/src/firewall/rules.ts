@@ -39,6 +39,12 @@ export interface RequestFacts {
 /** A verdict, or a function that gives one at once. One that throws, or gives anything else, denies. */
 export type Rule = Verdict | ((request: RequestFacts) => Verdict)
 
+/**
+ * The rule of one protocol, in the place of the node's: a verdict, or a function that gives one, at once or later. One that
+ * throws, rejects, or gives anything else, denies.
+ */
+export type ServeRule = AskAnswer | ((request: RequestFacts) => AskAnswer | Promise<AskAnswer>)
+
 /** What `onNewPeer` is told. */
 export interface NewPeer {
   readonly peer: PeerId
@@ -118,6 +124,11 @@ export type ParsePeer = (text: string) => PeerId
 /** Whether a value is one of the three verdicts. */
 export function isVerdict(value: unknown): value is Verdict {
   return value === 'allow' || value === 'deny' || value === 'ask'
+}
+
+/** Whether a value is the rule of a protocol, as far as that can be seen. */
+export function isServeRule(value: unknown): value is ServeRule {
+  return value === 'allow' || value === 'deny' || typeof value === 'function'
 }
 
 /** Whether a value is a rule, as far as that can be seen. */
