@@ -1,4 +1,4 @@
-/** `echo.ts` and `files.ts` as their users run them: processes of their own. */
+/** The example programs as their users run them: processes of their own. */
 import { spawn } from 'node:child_process'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -215,4 +215,20 @@ connected laptop
 denied laptop
 `)
   expect(code).toBe(0)
+})
+
+test('vault shows a signature that ssh-keygen verifies', { timeout: 60_000 }, async () => {
+  const { code, stdout, stderr } = await run('vault.ts')
+  expect(stderr).toBe('')
+  expect(stdout).toMatch(/^made a vault +its secrets live in 4 MiB of memory, locked: (yes|no)\n/)
+  expect(stdout).toMatch(/\n {2}ssh-ed25519 AAAA\S+ release\/app\n/)
+  expect(stdout).toMatch(/\nlocked +Cannot use vault: it is locked\n/)
+  expect(stdout).toMatch(/\nunlocked +and signed in \d+ ms: the same signature\n/)
+  expect(stdout).toMatch(
+    /\n(ssh-keygen says +Good "file" signature for release\/app|not verified +ssh-keygen is not installed here)[^\n]*\n$/,
+  )
+  expect(code).toBe(0)
+  const missing = await run('vault.ts', 'no-such-file')
+  expect(missing).toMatchObject({ code: 1, stdout: '' })
+  expect(missing.stderr).toMatch(/^vault: error: ENOENT[^\n]+\n$/)
 })

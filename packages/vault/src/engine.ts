@@ -334,11 +334,15 @@ class ChainRun {
   }
 
   #fill({ procedure, raw, chained }: ReadStep, index: number): Record<string, unknown> {
+    const where = { procedure: procedure.name, step: index }
     const filled = { ...raw }
     for (const [field, { step, output }] of chained) {
-      filled[field] = this.#values[step]?.get(output)
+      const value = this.#values[step]?.get(output)
+      // What an optional output did not give must not pass for a field that was left out.
+      if (value === undefined) throw sentence(where, field, `step ${step} gave no ${output}`)
+      filled[field] = value
     }
-    return checkInput(procedure, filled, { procedure: procedure.name, step: index })
+    return checkInput(procedure, filled, where)
   }
 
   #carryOut(
