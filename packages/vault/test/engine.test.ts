@@ -21,7 +21,7 @@ import type {
 } from '../src/procedures/registry.ts'
 import { COUNTER_KIND } from '../src/records.ts'
 import type { Rows } from '../src/rows.ts'
-import { Slab } from '../src/secret.ts'
+import type { Slab } from '../src/secret.ts'
 import { Session } from '../src/session.ts'
 import { sodium } from '../src/sodium.ts'
 import { MemoryStore } from '../src/stores/memory.ts'
@@ -142,7 +142,7 @@ let store: MemoryStore
 let hooks: Hooks
 
 function open(limits: Partial<VaultLimits> = {}): void {
-  const result = (value: unknown): object => (value ?? {}) as object
+  const result = (value: unknown): object => value ?? {}
   const registry = new Registry()
     .add(make, (_, { to }, scope) =>
       result((hooks.make ?? ((one) => ({ record: one.create(aes()) })))(to, scope)),
@@ -347,7 +347,7 @@ describe('labels', () => {
       { usage: ['copy', 'sign'] },
     ] as const) {
       hooks.change = (key) => ({
-        record: key.narrow(wider as Parameters<ChangeHandle['narrow']>[0]),
+        record: key.narrow(wider),
       })
       expect(failure(() => run({ procedure: change, input: { key: 'a' } }))).toMatchObject(denied)
     }
@@ -493,7 +493,7 @@ describe('a chain', () => {
       { procedure: 'expose', input: { key: 'x/y@3' } },
     ])
     expect(
-      chain.footprint.map(({ procedure, role, path }) => `${procedure}:${role} ${path}`),
+      chain.footprint.map(({ procedure, role, path }) => `${procedure}:${role} ${String(path)}`),
     ).toEqual(['make:to -', 'derive:from -', 'derive:to x/y', 'expose:key x/y'])
     expect(chain.remote).toBe(false)
     expect(session.engine.read([at('a')]).remote).toBe(true)
