@@ -33,6 +33,7 @@ export const KINDS = {
 } as const
 
 const RULES_ID = encodeUtf8('rules')
+const CERTIFICATE_ID = encodeUtf8('certificate')
 const NOBODY: ReadonlySet<string> = new Set()
 
 /** What stays of a row of rules. */
@@ -56,11 +57,13 @@ export class Book {
   #nextRule = 1
   #historyLength = 0
   #historyFrom = 0
+  #certificate: Uint8Array | null
 
   /** @throws `VaultError` `data_loss` (`damaged`) for a row that is not as this program writes one */
   constructor(tx: VaultTransaction, vocabulary: Vocabulary, limits: Readonly<GuardLimits>) {
     this.#limits = limits
     this.#vocabulary = vocabulary
+    this.#certificate = tx.get(KINDS.key, CERTIFICATE_ID) ?? null
     try {
       for (const { value } of tx.rows(KINDS.peer)) {
         const peer = decode(value) as KnownPeer
@@ -109,6 +112,14 @@ export class Book {
     return undefined
   }
 
+  /** A name that no peer has: the wished one, or it with a number behind. */
+  freeName(wished: string): string {
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? wished : `${wished}-${number}`
+      if (this.peerNamed(name) === undefined) return name
+    }
+  }
+
   /** Known and not blocked. */
   isWelcome(peer: string): boolean {
     return this.#peers.get(peer)?.blocked === false
@@ -130,6 +141,21 @@ export class Book {
     if (value === undefined) tx.remove(KINDS.peer, id)
     else tx.put(KINDS.peer, id, encode(value))
     journal.set(this.#peers, peer, value)
+  }
+
+  // --- The certificate that goes with receipts
+
+  get certificate(): Uint8Array | null {
+    return this.#certificate
+  }
+
+  setCertificate(tx: VaultTransaction, journal: Journal, envelope: Uint8Array): void {
+    const before = this.#certificate
+    tx.put(KINDS.key, CERTIFICATE_ID, envelope)
+    this.#certificate = envelope
+    journal.did(() => {
+      this.#certificate = before
+    })
   }
 
   // --- Rules
@@ -206,6 +232,11 @@ export class Book {
 
   requests(): Iterable<HeldRequest> {
     return this.#requests.values()
+  }
+
+  /** How many requests are kept. */
+  get size(): number {
+    return this.#requests.size
   }
 
   keptOf(peer: string): number {

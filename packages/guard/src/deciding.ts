@@ -3,11 +3,12 @@
  * vault's records come in as a function.
  */
 import { toHex } from '@stronghold/core'
-import { formatTags, NO_PATH, placesOf } from '@stronghold/vault/catalog'
+import { formatTags, NO_PATH, placesOf, procedureOf } from '@stronghold/vault/catalog'
 import type { Procedure } from '@stronghold/vault/catalog'
 
 import type { Ask, Standing } from './approvals.ts'
 import { boundHash, ruleHash } from './hashes.ts'
+import type { HashedBinding } from './hashed.ts'
 import { decide } from './rules/decide.ts'
 import type { Cell, CompiledRules, Decision, Memory } from './rules/decide.ts'
 
@@ -18,19 +19,17 @@ export interface DecidedStep {
   readonly input: unknown
 }
 
-/** A record that a request is bound to. */
-export interface BoundRecord {
-  /** 16 bytes. */
-  readonly id: Uint8Array
-  readonly version: number
-}
+/** A record that a request is bound to: its id, 16 bytes, and the version that is used. */
+export type BoundRecord = HashedBinding['records'][number]
 
 /** One record touched, with what is known about it now. */
 export interface Touched {
+  /** Which step, from 0. */
+  readonly step: number
   readonly procedure: string
   readonly role: string
   readonly path: string
-  /** Absent for a place where nothing stands. */
+  /** Id and version; absent for a place where nothing stands. */
   readonly record?: BoundRecord
 }
 
@@ -38,7 +37,7 @@ export interface Touched {
 export interface Reach {
   readonly cells: readonly Cell[]
   readonly touched: readonly Touched[]
-  /** Every format that something is signed in, each once. */
+  /** Every format that something is signed in, each once, in the order of steps. */
   readonly formats: readonly string[]
 }
 
@@ -58,7 +57,7 @@ export function reachOf(
     const step = steps[index]
     if (step === undefined) continue
     const { name, egress } = step.procedure
-    const tags = formatTags(name, step.input)
+    const tags = formatsOf(step.procedure, step.input)
     for (const tag of tags) formats.add(tag)
     const add = (cell: Cell): void => {
       if (tags.length === 0) cells.push(cell)
@@ -74,12 +73,12 @@ export function reachOf(
         const record = path === NO_PATH ? undefined : recordAt(text)
         const bound =
           record === undefined ? {} : { record: { ...record, version: version ?? record.version } }
-        touched.push({ procedure: name, role, path: text, ...bound })
+        touched.push({ step: index, procedure: name, role, path: text, ...bound })
       }
     }
     if (places > 0) continue
     add({ procedure: name, role: NO_PATH, path: NO_PATH, egress })
-    touched.push({ procedure: name, role: NO_PATH, path: NO_PATH })
+    touched.push({ step: index, procedure: name, role: NO_PATH, path: NO_PATH })
   }
   return { cells, touched, formats: [...formats] }
 }
@@ -109,7 +108,7 @@ export interface Decided {
 export function decideOn(reach: Reach, context: DecideContext): Decided {
   const { rules, memory, peer, known, tags, nowMs, requestHash, expiresAtMs } = context
   const decision = decide(rules, { peer, known, tags, cells: reach.cells, nowMs }, memory)
-  const records = reach.touched.flatMap(({ record }) => record ?? [])
+  const records = reach.touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
   const hash = boundHash({ request: requestHash, records, expiresAtMs })
   const ground = decision.decidedBy?.ground
   if (decision.verdict === 'ask' && ground?.kind === 'rule') {
@@ -122,4 +121,17 @@ export function decideOn(reach: Reach, context: DecideContext): Decided {
   }
   const verdict = decision.verdict === 'allow' ? 'allow' : 'deny'
   return { decision, standing: { verdict }, boundHash: hash }
+}
+
+/** The formats that something is signed in by a step, by their tags. */
+export function formatsOf(procedure: Procedure, input: unknown): readonly string[] {
+  return formatTags(procedure.name, input)
+}
+
+/** A cell in words: `sign on release/app as sshsig:file`. */
+export function useText({ procedure, role, path, format }: Cell): string {
+  const roles = Object.keys(procedureOf(procedure)?.roles ?? {})
+  const name = roles.length > 1 ? `${procedure}:${role}` : procedure
+  const place = path === NO_PATH ? '' : ` on ${path.text}`
+  return `${name}${place}${format === undefined ? '' : ` as ${format}`}`
 }

@@ -288,10 +288,12 @@ export interface OwnerDoor {
   unlock(by: UnlockBy): Promise<void>
   lock(): Promise<void>
   unlockers(): Promise<readonly { id: string; kind: string; name: string; createdAtMs: number }[]>
-  addUnlocker(by: UnlockBy, name: string): Promise<string>
+  /** Another unlocker beside those there are, one of which is shown. @returns its id */
+  addUnlocker(present: UnlockBy, added: UnlockBy, name: string): Promise<string>
+  /** Never the last. */
   removeUnlocker(id: string): Promise<void>
-  /** Replaces a passphrase; the data key stays. */
-  changePassphrase(id: string, by: UnlockBy): Promise<void>
+  /** Puts another in the place of the one shown; the data key stays. @returns its id */
+  changeUnlocker(present: UnlockBy, by: UnlockBy, name: string): Promise<string>
 
   /** Runs a chain without rules; labels, ceilings and the audit hold. Secret inputs are `SealedSecret`s. */
   run(
@@ -365,7 +367,8 @@ export interface OwnerDoor {
 
   auditEntries(options?: { from?: number; count?: number }): Promise<readonly AuditEntry[]>
   verifyAudit(options?: { witnesses?: readonly Uint8Array[] }): Promise<AuditVerdict>
-  /** Certifies the vault's receipt key by the node's identity: signs these bytes elsewhere and hands the envelope back. */
+  /** What the node's identity signs, so that receipts verify against the peer id (`audit.md §4`). */
   certificateRequest(): Promise<Uint8Array>
+  /** The signed envelope around it; goes with every receipt from now on. */
   setCertificate(envelope: Uint8Array): Promise<void>
 }

@@ -40,6 +40,8 @@ export interface HeldRequest {
   readonly state: RequestState
   /** What it touches, as people see it while it is pending. */
   readonly touched: readonly Touched[]
+  /** May an approval of all that it touches be remembered. */
+  readonly grantable: boolean
   /** Rules whose limits it has reserved. */
   readonly reserved: readonly string[]
   readonly answer?: KeptAnswer

@@ -1,4 +1,11 @@
 /** Rules, approvals, audit and receipts in front of a vault: see README. */
+export type * from './doors.ts'
+export { openGuard, VOCABULARY } from './guard.ts'
+export type { GuardInit, GuardSeams } from './guard.ts'
+export { DEFAULT_GUARD_LIMITS } from './limits.ts'
+export type { GuardLimits } from './limits.ts'
+export { pairProof, ticketId } from './tickets.ts'
+export type { PairSide } from './tickets.ts'
 export { compile, decide } from './rules/decide.ts'
 export type {
   Cell,

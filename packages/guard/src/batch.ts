@@ -1,0 +1,138 @@
+/**
+ * What arrives in one turn of the event loop becomes one transaction with a savepoint for each: one that fails is rolled
+ * back alone, and all wait for one commit. Nothing is answered before it. It knows nothing of what the work is.
+ */
+import { VaultError } from '@stronghold/vault'
+import type { OpenVault } from '@stronghold/vault'
+
+import type { News, Work } from './desk.ts'
+import { Journal } from './journal.ts'
+import { Release } from './release.ts'
+
+/** One piece of work. */
+interface Item {
+  readonly body: (work: Work) => unknown
+  /** Called once all is committed. */
+  readonly done: (result: unknown, release: Release) => void
+  readonly failed: (error: unknown) => void
+}
+
+/** What a batch is made of. */
+export interface BatchInit {
+  readonly vault: OpenVault
+  /** Most pieces of work that may wait. */
+  readonly maxQueued: number
+  /** What goes with every receipt. */
+  readonly certificate: () => Uint8Array | null
+  /** What became durable; called before any piece of work hears of its result. Must not throw. */
+  readonly committed: (news: readonly News[]) => void
+}
+
+/** Collects the work of one turn. */
+export class Batch {
+  readonly #init: BatchInit
+  readonly #journal = new Journal()
+  #waiting: Item[] = []
+  #scheduled = false
+
+  constructor(init: BatchInit) {
+    this.#init = init
+  }
+
+  /**
+   * Does a piece of work at the end of this turn.
+   *
+   * @param render - makes of the result what leaves, once it is durable
+   * @throws `VaultError` `resource_exhausted` past `maxQueued`; what `body` throws; what the commit throws
+   */
+  run<T>(body: (work: Work) => T): Promise<T>
+  run<T, A>(body: (work: Work) => T, render: (result: T, release: Release) => A): Promise<A>
+  run<T>(
+    body: (work: Work) => T,
+    render: (result: T, release: Release) => unknown = (result) => result,
+  ): Promise<unknown> {
+    return new Promise<unknown>((resolve, reject) => {
+      if (this.#waiting.length >= this.#init.maxQueued) {
+        throw new VaultError(
+          'resource_exhausted',
+          `Cannot take request: ${this.#init.maxQueued} wait already`,
+        )
+      }
+      this.#waiting.push({
+        body,
+        done: (result, release) => {
+          resolve(render(result as T, release))
+        },
+        failed: reject,
+      })
+      this.#schedule()
+    })
+  }
+
+  /** Does what waits, now. */
+  flush(): void {
+    const items = this.#waiting
+    this.#waiting = []
+    if (items.length === 0) return
+    const news: News[] = []
+    const leaves: Uint8Array[] = []
+    const answers: ((release: Release) => void)[] = []
+    const journal = this.#journal
+    let compaction: { readonly error: unknown } | undefined
+    const compacting = new Set<Item>()
+    try {
+      this.#init.vault.transaction((tx) => {
+        for (const item of items) {
+          const mark = { journal: journal.mark(), news: news.length, leaves: leaves.length }
+          try {
+            const result = tx.savepoint(() => item.body({ tx, journal, news, leaves }))
+            answers.push((release) => {
+              const uncompacted = compacting.has(item) ? compaction : undefined
+              if (uncompacted === undefined) item.done(result, release)
+              else item.failed(uncompacted.error)
+            })
+          } catch (error) {
+            journal.rollBack(mark.journal)
+            news.length = mark.news
+            leaves.length = mark.leaves
+            answers.push(() => {
+              item.failed(error)
+            })
+          }
+          if (tx.takeCompaction()) compacting.add(item)
+        }
+      })
+    } catch (error) {
+      // Nobody hears of what may not have been written, not even those that changed nothing: they may have seen it.
+      journal.rollBack()
+      for (const item of items) item.failed(error)
+      return
+    }
+    journal.settle()
+    if (compacting.size > 0) compaction = this.#compact()
+    this.#init.committed(news)
+    const release = new Release(this.#init.vault, leaves, this.#init.certificate())
+    for (const answer of answers) answer(release)
+  }
+
+  #compact(): { readonly error: unknown } | undefined {
+    try {
+      this.#init.vault.compact()
+      return undefined
+    } catch (error) {
+      return { error }
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // A tick that a microtask asks for comes when no microtask is left: after everything that this turn leads to.
+    queueMicrotask(() => {
+      process.nextTick(() => {
+        this.#scheduled = false
+        this.flush()
+      })
+    })
+  }
+}

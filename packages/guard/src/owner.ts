@@ -1,0 +1,732 @@
+/**
+ * The owner door of a guard: what the owner at the machine may do. No rule is asked, but labels, ceilings and the audit hold
+ * here, too. Everything that changes something is one transaction with its audit entry.
+ */
+import { encode, fromHex, parsePath, toHex } from '@stronghold/core'
+import { isVaultError, VaultError } from '@stronghold/vault'
+import type { Clock, Credential, OpenVault } from '@stronghold/vault'
+import { placesOf, procedureOf } from '@stronghold/vault/catalog'
+
+import type { AuditFacts } from './audit/entry.ts'
+import type { Batch } from './batch.ts'
+import type { Book } from './book.ts'
+import { useText } from './deciding.ts'
+import type { Desk, News, Work } from './desk.ts'
+import type {
+  AuditEntry,
+  AuditVerdict,
+  Choice,
+  Grant,
+  GuardStatus,
+  KnownPeer,
+  OwnerDoor,
+  OwnerRecord,
+  PeerStep,
+  PendingApproval,
+  RuleChange,
+  RulePlace,
+  RuleVersion,
+  UnlockBy,
+} from './doors.ts'
+import type { Knocks } from './knocks.ts'
+import type { Ledger } from './ledger.ts'
+import type { GuardLimits } from './limits.ts'
+import { pendingApproval } from './prompt.ts'
+import { encodeCertificate } from './receipts.ts'
+import type { Use } from './receipts.ts'
+import { diff } from './rules/diff.ts'
+import type { Change } from './rules/diff.ts'
+import { explain } from './rules/explain.ts'
+import { parseRule, printPeer, writeRule } from './rules/parse.ts'
+import type { WrittenRule } from './rules/parse.ts'
+import { introduce, sentence } from './rules/print.ts'
+import type { PrintContext } from './rules/print.ts'
+import type { Effect, Rule } from './rules/rule.ts'
+import { parseRulesFile, printRulesFile } from './rules-file.ts'
+import type { Secrets } from './secrets.ts'
+import type { Tickets } from './tickets.ts'
+import type { Topic } from './topic.ts'
+import type { Trail } from './trail.ts'
+
+/** What is there only while the vault is unlocked. */
+export interface OpenParts {
+  readonly book: Book
+  readonly desk: Desk
+  readonly batch: Batch
+  readonly trail: Trail
+  readonly ledger: Ledger
+}
+
+/** What the owner door is made of. */
+export interface OwnerInit {
+  /** The peer id under which the vault is served. */
+  readonly peer: string
+  readonly vault: OpenVault
+  readonly limits: Readonly<GuardLimits>
+  readonly clock: Clock
+  readonly secrets: Secrets
+  readonly knocks: Knocks
+  readonly tickets: Tickets
+  readonly asked: Topic<News>
+  /** @throws `VaultError` `failed_precondition` (`locked`) */
+  open(): OpenParts
+  isOpen(): boolean
+  /** The vault was unlocked, or is about to be locked. */
+  opened(): void
+  locking(): void
+}
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,31}$/
+const MAX_TAGS = 16
+const MAX_CERTIFICATE_BYTES = 1024
+const MAX_TICKET_MS = 24 * 3_600_000
+
+/** The owner door. */
+export class OwnerDesk implements OwnerDoor {
+  readonly #init: OwnerInit
+
+  constructor(init: OwnerInit) {
+    this.#init = init
+  }
+
+  async boxKey(): Promise<Uint8Array> {
+    return this.#init.secrets.publicKey
+  }
+
+  async status(): Promise<GuardStatus> {
+    const { vault } = this.#init
+    const status = vault.status()
+    const open = this.#init.isOpen() ? this.#init.open() : undefined
+    return {
+      vault: fromHex(status.vault),
+      locked: open === undefined,
+      records: status.records,
+      pending: open?.book.pending,
+      head: status.head === undefined ? undefined : encode(status.head),
+      memoryLocked: status.memory.locked,
+      intake: 0,
+      auditBytes: open?.trail.bytes,
+    }
+  }
+
+  // --- Locking
+
+  async unlock(by: UnlockBy): Promise<void> {
+    const { vault } = this.#init
+    await this.#withCredential(by, (credential) => vault.unlock(credential))
+    this.#init.opened()
+    await this.#change(({ tx, journal }, { trail }) => {
+      trail.append(tx, journal, 'unlocked', { by: by.by })
+    })
+  }
+
+  async lock(): Promise<void> {
+    if (!this.#init.isOpen()) return
+    await this.#change(({ tx, journal }, { trail }) => {
+      trail.append(tx, journal, 'locked', { by: 'owner' })
+    })
+    this.#init.locking()
+    await this.#init.vault.lock()
+  }
+
+  async unlockers(): Promise<
+    readonly { id: string; kind: string; name: string; createdAtMs: number }[]
+  > {
+    return this.#init.vault.unlockers
+      .list()
+      .map(({ id, kind, name, createdAtMs }) => ({ id, kind, name, createdAtMs }))
+  }
+
+  async addUnlocker(present: UnlockBy, added: UnlockBy, name: string): Promise<string> {
+    const { unlockers } = this.#init.vault
+    return await this.#unlocker('added', present, added, (shown, credential) =>
+      unlockers.add(shown, { credential, name }),
+    )
+  }
+
+  async changeUnlocker(present: UnlockBy, by: UnlockBy, name: string): Promise<string> {
+    const { unlockers } = this.#init.vault
+    return await this.#unlocker('changed', present, by, (shown, credential) =>
+      unlockers.change(shown, { credential, name }),
+    )
+  }
+
+  async removeUnlocker(id: string): Promise<void> {
+    const { unlockers } = this.#init.vault
+    const kind = unlockers.list().find((one) => one.id === id)?.kind ?? ''
+    await unlockers.remove(id)
+    await this.#change(({ tx, journal }, { trail }) => {
+      trail.append(tx, journal, 'unlocker', { change: 'removed', id, kind })
+    })
+  }
+
+  // --- Using
+
+  async run(
+    steps: readonly PeerStep[],
+  ): Promise<{ outputs: readonly Readonly<Record<string, unknown>>[] }> {
+    const { vault, secrets } = this.#init
+    this.#init.open()
+    using opened = secrets.openAll(steps.map(({ input }) => input))
+    const asked = steps.map(({ procedure, version }, index) => {
+      const found = procedureOf(procedure)
+      if (found?.version !== version) {
+        throw new VaultError(
+          'unimplemented',
+          `Cannot run ${JSON.stringify(procedure.slice(0, 64))}: unknown procedure or version`,
+        )
+      }
+      return { procedure: found, input: opened.inputs[index] ?? {} }
+    })
+    const chain = vault.read(asked)
+    const use = placesOf(asked).flatMap((roles, index) =>
+      [...roles].flatMap(([role, places]) =>
+        places.map(({ path }): Use => [asked[index]?.procedure.name ?? '', role, path.toString()]),
+      ),
+    )
+    using _ = await vault.prepare(chain)
+    return await this.#change((work, { trail, desk }) => {
+      const { tx, journal } = work
+      const outputs = tx.run(chain)
+      trail.append(tx, journal, 'owner', { use, outcome: 'executed' })
+      // A key that was rotated or revoked is another question.
+      desk.reconsider(work)
+      return { outputs }
+    })
+  }
+
+  async records(pattern?: string): Promise<readonly OwnerRecord[]> {
+    return await this.#change(({ tx }) =>
+      tx.list(pattern).map(({ labels, versions, from: _, ...record }) => ({
+        ...record,
+        ...labels,
+        versions: versions.length,
+      })),
+    )
+  }
+
+  async storeGet(key: string): Promise<Uint8Array | undefined> {
+    return await this.#change(({ tx }) => tx.store.get(key))
+  }
+
+  async storeSet(key: string, value: Uint8Array, lifetimeMs?: number): Promise<void> {
+    await this.#change(({ tx, journal }, { trail }) => {
+      tx.store.put(key, value, lifetimeMs === undefined ? {} : { lifetimeMs })
+      trail.append(tx, journal, 'store', { change: 'set', key })
+    })
+  }
+
+  async storeDelete(key: string): Promise<boolean> {
+    return await this.#change(({ tx, journal }, { trail }) => {
+      const deleted = tx.store.delete(key)
+      if (deleted) trail.append(tx, journal, 'store', { change: 'deleted', key })
+      return deleted
+    })
+  }
+
+  async storeList(
+    prefix?: string,
+  ): Promise<readonly { key: string; bytes: number; expiresAtMs?: number }[]> {
+    return await this.#change(({ tx }) =>
+      tx.store.list(prefix).map(({ key, length, expiresAtMs }) => ({
+        key,
+        bytes: length,
+        ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+      })),
+    )
+  }
+
+  // --- Peers
+
+  async peers(): Promise<readonly KnownPeer[]> {
+    return this.#init.open().book.peers()
+  }
+
+  async addPeer(peer: string, name: string, tags: readonly string[] = []): Promise<void> {
+    assertName(name)
+    assertTags(tags)
+    await this.#change((work, { book, trail }) => {
+      const { tx, journal } = work
+      if (book.peer(peer) !== undefined)
+        throw conflict(`Cannot add peer ${peer}: it is known already`)
+      this.#assertFree(book, name)
+      if (book.peers().length >= this.#init.limits.maxPeers) {
+        throw new VaultError(
+          'resource_exhausted',
+          `Cannot add peer: ${this.#init.limits.maxPeers} are known already`,
+        )
+      }
+      const known = { peer, name, tags, blocked: false, addedAtMs: tx.nowMs, via: 'added' as const }
+      book.setPeer(tx, journal, peer, known)
+      trail.append(tx, journal, 'peer', { change: 'added', peer, name })
+    })
+    this.#init.knocks.remove(peer)
+  }
+
+  async renamePeer(peer: string, name: string): Promise<void> {
+    assertName(name)
+    await this.#changePeer(peer, 'renamed', (known, { book }) => {
+      this.#assertFree(book, name)
+      return { ...known, name }
+    })
+  }
+
+  async tagPeer(peer: string, tags: readonly string[]): Promise<void> {
+    assertTags(tags)
+    await this.#changePeer(peer, 'tagged', (known) => ({ ...known, tags }))
+  }
+
+  async blockPeer(peer: string, blocked: boolean): Promise<void> {
+    await this.#change((work, { book, desk }) => {
+      if (book.peer(peer) === undefined) throw unknownPeer(peer)
+      desk.block(work, peer, blocked)
+    })
+  }
+
+  async removePeer(peer: string): Promise<void> {
+    await this.#change((work, { book, desk }) => {
+      if (book.peer(peer) === undefined) throw unknownPeer(peer)
+      desk.remove(work, peer)
+    })
+  }
+
+  async knocks(): Promise<
+    readonly { peer: string; connection: string; atMs: number; times: number }[]
+  > {
+    return this.#init.knocks.list()
+  }
+
+  async newTicket({
+    name = 'paired',
+    tags = [],
+    lifetimeMs,
+  }: {
+    name?: string
+    tags?: readonly string[]
+    lifetimeMs: number
+  }): Promise<{ id: Uint8Array; secret: Uint8Array; expiresAtMs: number }> {
+    assertName(name)
+    assertTags(tags)
+    if (!Number.isSafeInteger(lifetimeMs) || lifetimeMs < 1 || lifetimeMs > MAX_TICKET_MS) {
+      throw new RangeError('Cannot open ticket: it lasts longer than 24 hours, or not at all')
+    }
+    this.#init.open()
+    return this.#init.tickets.open({ name, tags, lifetimeMs }, this.#init.clock.nowMs())
+  }
+
+  async tickets(): Promise<
+    readonly { id: Uint8Array; name: string; expiresAtMs: number; wrong: number }[]
+  > {
+    return this.#init.tickets.list(this.#init.clock.nowMs())
+  }
+
+  async cancelTicket(id: Uint8Array): Promise<boolean> {
+    return this.#init.tickets.cancel(id)
+  }
+
+  async ticketUsed(
+    id: Uint8Array,
+    { signal }: { signal: AbortSignal },
+  ): Promise<KnownPeer | undefined> {
+    return await this.#init.tickets.whenUsed(id, signal)
+  }
+
+  // --- Rules
+
+  async rules(): Promise<readonly { rule: WrittenRule & { id: string }; sentence: string }[]> {
+    const { book } = this.#init.open()
+    return book.rules.rules.map((rule) => ({
+      rule: writeRule(rule, book.vocabulary),
+      sentence: sentence(rule, printing(book)),
+    }))
+  }
+
+  async addRule(
+    rule: WrittenRule,
+    at?: RulePlace,
+    { dryRun = false }: { dryRun?: boolean } = {},
+  ): Promise<RuleChange> {
+    return await this.#changeRules(dryRun, (book) => {
+      const added = this.#parse(book, { ...rule, id: rule.id ?? book.nextRuleId })
+      if (book.rules.rules.some(({ id }) => id === added.id)) {
+        throw conflict(`Cannot add rule ${added.id}: there is one already`)
+      }
+      const written = writeRule(added, book.vocabulary)
+      const rules = placed(book.rules.rules, added, at)
+      return { rules, about: added, changes: [{ change: 'added', rule: written }] }
+    })
+  }
+
+  async editRule(
+    id: string,
+    rule: WrittenRule,
+    { dryRun = false }: { dryRun?: boolean } = {},
+  ): Promise<RuleChange> {
+    return await this.#changeRules(dryRun, (book) => {
+      const edited = this.#parse(book, { ...rule, id })
+      ruleOf(book, id)
+      const rules = book.rules.rules.map((one) => (one.id === id ? edited : one))
+      const written = writeRule(edited, book.vocabulary)
+      return { rules, about: edited, changes: [{ change: 'edited', rule: written }] }
+    })
+  }
+
+  async moveRule(
+    id: string,
+    at: RulePlace,
+    { dryRun = false }: { dryRun?: boolean } = {},
+  ): Promise<RuleChange> {
+    return await this.#changeRules(dryRun, (book) => {
+      const moved = ruleOf(book, id)
+      const others = book.rules.rules.filter((one) => one !== moved)
+      const written = writeRule(moved, book.vocabulary)
+      const rules = placed(others, moved, at)
+      return { rules, about: moved, changes: [{ change: 'moved', rule: written }] }
+    })
+  }
+
+  async removeRule(id: string, { dryRun = false }: { dryRun?: boolean } = {}): Promise<RuleChange> {
+    return await this.#changeRules(dryRun, (book) => {
+      const removed = ruleOf(book, id)
+      const rules = book.rules.rules.filter((one) => one !== removed)
+      const written = writeRule(removed, book.vocabulary)
+      return { rules, about: undefined, changes: [{ change: 'removed', rule: written }] }
+    })
+  }
+
+  async applyRules(
+    toml: string,
+    { dryRun = false }: { dryRun?: boolean } = {},
+  ): Promise<RuleChange> {
+    return await this.#changeRules(dryRun, (book) => {
+      const rules = spoken(() =>
+        parseRulesFile(toml, {
+          vocabulary: book.vocabulary,
+          peerNamed: (name) => book.peerNamed(name)?.peer,
+        }),
+      )
+      const before = new Map(book.rules.rules.map((rule) => [rule.id, rule]))
+      const after = new Map(rules.map((rule) => [rule.id, rule]))
+      const write = (rule: Rule): WrittenRule & { id: string } => writeRule(rule, book.vocabulary)
+      const changes: Omit<RuleVersion, 'atMs'>[] = []
+      for (const [id, rule] of after) {
+        const old = before.get(id)
+        if (old === undefined) changes.push({ change: 'added', rule: write(rule) })
+        else if (JSON.stringify(old) !== JSON.stringify(rule)) {
+          changes.push({ change: 'edited', rule: write(rule) })
+        }
+      }
+      for (const [id, rule] of before) {
+        if (!after.has(id)) changes.push({ change: 'removed', rule: write(rule) })
+      }
+      return { rules, about: undefined, changes }
+    })
+  }
+
+  async exportRules(): Promise<string> {
+    const { book } = this.#init.open()
+    return printRulesFile(book.rules.rules, book.vocabulary)
+  }
+
+  async ruleHistory(id?: string): Promise<readonly RuleVersion[]> {
+    return await this.#change(({ tx }, { book }) =>
+      book.ruleHistory(tx).filter(({ rule }) => id === undefined || rule.id === id),
+    )
+  }
+
+  async explainRequest({
+    peer,
+    use,
+    path,
+    format,
+  }: {
+    peer: string
+    use: string
+    path: string
+    format?: string
+  }): Promise<{ verdict: Effect; text: string; near: readonly string[]; needed?: WrittenRule }> {
+    const { book, ledger } = this.#init.open()
+    const id = book.peerNamed(peer)?.peer ?? peer
+    const [procedure = '', role] = use.split(':')
+    const roles = book.vocabulary.rolesOf(procedure)
+    if (roles === undefined) {
+      throw new VaultError('invalid_argument', `Cannot explain request: unknown procedure ${use}`)
+    }
+    const place = path === '-' ? ('-' as const) : spoken(() => parsePath(path))
+    const cell = {
+      procedure,
+      role: role ?? roles[0] ?? '-',
+      path: place,
+      egress: procedureOf(procedure)?.egress ?? 'material',
+      ...(format === undefined ? {} : { format }),
+    }
+    const nowMs = this.#init.clock.nowMs()
+    const request = {
+      peer: id,
+      known: book.isWelcome(id),
+      tags: book.tagsOf(id),
+      cells: [cell],
+      nowMs,
+    }
+    const memory = { used: ledger.used(nowMs), granted: () => false }
+    const told = explain(book.rules, request, memory, printing(book))
+    return {
+      verdict: told.decision.verdict,
+      text: told.text,
+      near: told.near.map(({ text }) => text),
+      ...(told.needed === undefined ? {} : { needed: told.needed }),
+    }
+  }
+
+  // --- Approvals
+
+  async approvals(): Promise<readonly PendingApproval[]> {
+    const { book } = this.#init.open()
+    return [...book.requests()].flatMap((held) => pendingApproval(held, book) ?? [])
+  }
+
+  async decide(
+    boundHashes: readonly Uint8Array[],
+    choice: Choice,
+    { forMs, by = 'owner' }: { forMs?: number; by?: string } = {},
+  ): Promise<readonly { boundHash: Uint8Array; state: string }[]> {
+    return await this.#change((work, { desk }) =>
+      boundHashes.map((boundHash) => {
+        const held = desk.decide(work, toHex(boundHash), choice, { forMs, by })
+        if (held === undefined) {
+          throw new VaultError('not_found', 'Cannot decide: nothing such is pending')
+        }
+        return { boundHash, state: held.state.phase }
+      }),
+    )
+  }
+
+  async *watchApprovals({
+    signal,
+  }: {
+    signal: AbortSignal
+  }): AsyncGenerator<
+    | { readonly type: 'asked'; readonly approval: PendingApproval }
+    | { readonly type: 'ended'; readonly boundHash: Uint8Array; readonly state: string }
+  > {
+    for await (const news of this.#init.asked.listen(signal)) {
+      if (news.type === 'unprompt') {
+        yield { type: 'ended', boundHash: fromHex(news.boundHash), state: news.phase }
+      } else if (news.type === 'prompt' && this.#init.isOpen()) {
+        const approval = pendingApproval(news.held, this.#init.open().book)
+        if (approval !== undefined) yield { type: 'asked', approval }
+      }
+    }
+  }
+
+  async grants(): Promise<readonly Grant[]> {
+    return this.#init.open().ledger.grants()
+  }
+
+  async revokeGrant(id: string): Promise<boolean> {
+    return await this.#change((work, { ledger, trail }) => {
+      const revoked = ledger.revoke(work, id)
+      if (revoked) trail.append(work.tx, work.journal, 'grant', { change: 'revoked', id })
+      return revoked
+    })
+  }
+
+  // --- Audit
+
+  async auditEntries(
+    options: { from?: number; count?: number } = {},
+  ): Promise<readonly AuditEntry[]> {
+    return this.#init.open().trail.entries(options)
+  }
+
+  async verifyAudit(options: { witnesses?: readonly Uint8Array[] } = {}): Promise<AuditVerdict> {
+    return this.#init.open().trail.verify(options.witnesses ?? [])
+  }
+
+  async certificateRequest(): Promise<Uint8Array> {
+    this.#init.open()
+    const { vault, publicKey: receiptKey } = this.#init.vault.head()
+    const at = this.#init.clock.nowMs()
+    return encodeCertificate({ vault, receiptKey, syncKey: null, at })
+  }
+
+  async setCertificate(envelope: Uint8Array): Promise<void> {
+    if (envelope.byteLength > MAX_CERTIFICATE_BYTES) {
+      throw new VaultError('invalid_argument', 'Cannot take certificate: it is over 1 KiB')
+    }
+    await this.#change((work, { book, trail }) => {
+      const { tx, journal } = work
+      book.setCertificate(tx, journal, envelope)
+      const { publicKey: key } = this.#init.vault.head()
+      trail.append(tx, journal, 'certificate', { key, peer: this.#init.peer })
+    })
+  }
+
+  // ---
+
+  /** One transaction. */
+  async #change<T>(body: (work: Work, open: OpenParts) => T): Promise<T> {
+    const open = this.#init.open()
+    return await open.batch.run((work) => body(work, open))
+  }
+
+  async #changePeer(
+    peer: string,
+    change: AuditFacts['peer']['change'],
+    to: (known: KnownPeer, open: OpenParts) => KnownPeer,
+  ): Promise<void> {
+    await this.#change((work, open) => {
+      const known = open.book.peer(peer)
+      if (known === undefined) throw unknownPeer(peer)
+      const after = to(known, open)
+      open.book.setPeer(work.tx, work.journal, peer, after)
+      open.trail.append(work.tx, work.journal, 'peer', { change, peer, name: after.name })
+      open.desk.reconsider(work, (held) => held.peer === peer)
+    })
+  }
+
+  async #changeRules(
+    dryRun: boolean,
+    to: (book: Book) => {
+      rules: readonly Rule[]
+      about: Rule | undefined
+      changes: readonly Omit<RuleVersion, 'atMs'>[]
+    },
+  ): Promise<RuleChange> {
+    return await this.#change((work, { book, trail, desk }) => {
+      const { rules, about, changes } = to(book)
+      const { direction, changes: examples } = diff(
+        book.rules.rules,
+        rules,
+        book.vocabulary,
+        work.tx.nowMs,
+      )
+      const told = about === undefined ? undefined : introduce(about, rules, printing(book))
+      if (!dryRun) {
+        book.setRules(work.tx, work.journal, rules, changes)
+        for (const { change, rule } of changes) {
+          trail.append(work.tx, work.journal, 'rule', { change, id: rule.id })
+        }
+        desk.reconsider(work)
+      }
+      return {
+        direction,
+        examples: examples.slice(0, 8).map((example) => exampleText(example, book)),
+        ...(about === undefined || told === undefined
+          ? {}
+          : { id: about.id, sentence: told.sentence, position: told.position, of: told.of }),
+        ...(told?.shadowedBy === undefined ? {} : { shadowedBy: told.shadowedBy.id }),
+      }
+    })
+  }
+
+  #parse(book: Book, written: WrittenRule): Rule {
+    return spoken(() =>
+      parseRule(written, {
+        vocabulary: book.vocabulary,
+        peerNamed: (name) => book.peerNamed(name)?.peer,
+      }),
+    )
+  }
+
+  #assertFree(book: Book, name: string): void {
+    if (book.peerNamed(name) === undefined) return
+    throw conflict(`Cannot name peer ${name}: another one is called so`)
+  }
+
+  async #unlocker(
+    change: AuditFacts['unlocker']['change'],
+    present: UnlockBy,
+    by: UnlockBy,
+    to: (present: Credential, credential: Credential) => Promise<{ id: string; kind: string }>,
+  ): Promise<string> {
+    const { id, kind } = await this.#withCredential(present, (shown) =>
+      this.#withCredential(by, (credential) => to(shown, credential)),
+    )
+    await this.#change(({ tx, journal }, { trail }) => {
+      trail.append(tx, journal, 'unlocker', { change, id, kind })
+    })
+    return id
+  }
+
+  async #withCredential<T>(by: UnlockBy, use: (credential: Credential) => Promise<T>): Promise<T> {
+    using secret = this.#init.secrets.credential(by)
+    return await use(
+      by.by === 'key-file' ? { keyFile: secret.bytes } : { passphrase: secret.bytes },
+    )
+  }
+}
+
+function placed(rules: readonly Rule[], rule: Rule, at: RulePlace | undefined): Rule[] {
+  if (at === undefined) return [...rules, rule]
+  if ('first' in at) return [rule, ...rules]
+  const index = rules.findIndex(({ id }) => id === at.before)
+  if (index === -1) {
+    throw new VaultError(
+      'not_found',
+      `Cannot place rule before ${at.before}: there is no such rule`,
+    )
+  }
+  return [...rules.slice(0, index), rule, ...rules.slice(index)]
+}
+
+function ruleOf(book: Book, id: string): Rule {
+  const rule = book.rules.rules.find((one) => one.id === id)
+  if (rule === undefined) throw new VaultError('not_found', `Cannot find rule ${id}: there is none`)
+  return rule
+}
+
+/** How rules of a book print. */
+export function printing(book: Book): PrintContext {
+  return { vocabulary: book.vocabulary, nameOf: (peer) => book.peer(peer)?.name }
+}
+
+const SAID: Readonly<Record<Effect, string>> = {
+  allow: 'is allowed',
+  ask: 'is asked about',
+  deny: 'is denied',
+}
+
+function exampleText({ request, before, after, usedUp }: Change, book: Book): string {
+  const [cell] = request.cells
+  const who = book.peer(request.peer)?.name
+  const tags = [...request.tags].map((tag) => printPeer({ kind: 'tag', tag })).join(' ')
+  const somebody = tags === '' ? 'a known peer' : `a peer tagged ${tags}`
+  const spent = usedUp.length === 0 ? '' : `, once ${usedUp.join(', ')} is used up`
+  const what = cell === undefined ? '' : useText(cell)
+  return `${who ?? somebody}: ${what} ${SAID[after]}, before it ${SAID[before]}${spent}`
+}
+
+function assertName(name: string): void {
+  if (NAME.test(name) && name !== 'known') return
+  throw new VaultError(
+    'invalid_argument',
+    `Cannot name peer ${JSON.stringify(name.slice(0, 64))}: no word of a to z, 0 to 9, '.', '_' and '-'`,
+  )
+}
+
+function assertTags(tags: readonly string[]): void {
+  if (tags.length > MAX_TAGS) {
+    throw new VaultError('invalid_argument', `Cannot tag peer: over ${MAX_TAGS} tags`)
+  }
+  for (const tag of tags) assertName(tag)
+}
+
+function unknownPeer(peer: string): VaultError {
+  return new VaultError('not_found', `Cannot find peer ${peer.slice(0, 64)}: it is not known`)
+}
+
+function conflict(message: string): VaultError {
+  return new VaultError('failed_precondition', message, { reason: 'conflict' })
+}
+
+/** What text does not read is the caller's mistake. */
+function spoken<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (isVaultError(cause)) throw cause
+    if (!(cause instanceof SyntaxError) && !(cause instanceof RangeError)) throw cause
+    throw new VaultError('invalid_argument', cause.message, { cause })
+  }
+}
