@@ -40,6 +40,12 @@ export interface GuardLimits {
   maxTickets: number
   /** Wrong proofs after which a ticket closes. Default 10. */
   maxWrongProofs: number
+  /** Approvals of one peer that are remembered. With one more nothing is remembered, and the approval counts once. Default 256. */
+  maxGrantsPerPeer: number
+  /** The same of all peers. Default 4,096. */
+  maxGrants: number
+  /** Longest an approval is remembered, in milliseconds. A longer wish is cut. Default 24 h. */
+  maxGrantMs: number
   /** Changes of rules that are remembered, the oldest forgotten. Default 4,096. */
   maxRuleHistory: number
   /** Audit bytes past which nothing but locking, denying, revoking and draining is done. Default 4 GiB. */
@@ -62,6 +68,9 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxPeers: 4096,
   maxTickets: 16,
   maxWrongProofs: 10,
+  maxGrantsPerPeer: 256,
+  maxGrants: 4096,
+  maxGrantMs: 24 * 3_600_000,
   maxRuleHistory: 4096,
   maxAuditBytes: 4 * 1024 ** 3,
   reservedAuditBytes: 64 * 1024 ** 2,
@@ -89,3 +98,46 @@ export const MAX_RECEIPT_BYTES: number = 512 * 1024
 export const MAX_MERKLE_PATH = 32
 /** Most faults of an audit that are told, a constant; what comes after them is not. */
 export const MAX_AUDIT_FAULTS = 100
+/** Most buckets in which the uses of one window of a limit are counted, a constant: more exact, and longer rows. */
+export const MAX_USAGE_BUCKETS = 64
+
+/** What a keeper takes from the thread beside it and at its socket. An owner may change it. */
+export interface KeeperLimits {
+  /** Calls of one port without an answer, waits apart. The next is `resource_exhausted`. Default 4,096. */
+  maxCalls: number
+  /** Waits for a person on one port. The next is `resource_exhausted`. Default 8,192. */
+  maxWaits: number
+  /** Bytes of all calls of one port without an answer. A call past it is `resource_exhausted`. Default 64 MiB. */
+  maxCallBytes: number
+  /** Longest body of a call at the socket, in bytes. A longer one is `resource_exhausted`, before it is all there. Default 4 MiB. */
+  maxBodyBytes: number
+  /** Longest head of a call at the socket, in bytes. A longer one ends its connection. Default 8 KiB. */
+  maxHeaderBytes: number
+  /** Header fields of a call at the socket. One more is `resource_exhausted`. Default 32. */
+  maxHeaders: number
+  /** Connections at the socket at a time. One more is closed at once. Default 64. */
+  maxConnections: number
+  /** Calls at the socket that run at a time. One more is `resource_exhausted`. Default 64. */
+  maxOwnerCalls: number
+  /** How long a call at the socket may take to arrive, in milliseconds. A slower one ends its connection. Default 10 s. */
+  arrivalTimeoutMs: number
+}
+
+/** The defaults. */
+export const DEFAULT_KEEPER_LIMITS: Readonly<KeeperLimits> = Object.freeze({
+  maxCalls: 4096,
+  maxWaits: 8192,
+  maxCallBytes: 64 * 1024 ** 2,
+  maxBodyBytes: 4 * 1024 ** 2,
+  maxHeaderBytes: 8192,
+  maxHeaders: 32,
+  maxConnections: 64,
+  maxOwnerCalls: 64,
+  arrivalTimeoutMs: 10_000,
+})
+/** Longest message between a keeper and the thread beside it, in bytes, a constant: 16 steps of the largest fields fit. */
+export const MAX_KEEPER_MESSAGE_BYTES: number = 8 * 1024 ** 2
+/** Longest answer at the owner's socket, and item of a stream, in bytes, a constant. A longer one is `resource_exhausted`. */
+export const MAX_OWNER_ANSWER_BYTES: number = 64 * 1024 ** 2
+/** Longest path of a socket, in bytes, a constant: what Linux and macOS both take. A longer one is a `RangeError`. */
+export const MAX_SOCKET_PATH_BYTES = 103
