@@ -51,7 +51,7 @@ module.exports = {
         path: '^packages/([^/]+)/src/',
         pathNot: [
           '^packages/$1/',
-          '^packages/[^/]+/src/(index|testing|libp2p|connect|catalog/index)\\.ts$',
+          '^packages/[^/]+/src/(index|testing|libp2p|connect|proofs|catalog/index)\\.ts$',
         ],
       },
     },

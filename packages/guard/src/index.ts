@@ -5,7 +5,7 @@ export type { GuardInit, GuardSeams } from './guard.ts'
 export { DEFAULT_GUARD_LIMITS } from './limits.ts'
 export type { GuardLimits } from './limits.ts'
 export { pairProof, ticketId } from './tickets.ts'
-export type { PairSide } from './tickets.ts'
+export type { PairSide } from './pairing.ts'
 export { compile, decide } from './rules/decide.ts'
 export type {
   Cell,

@@ -4,15 +4,13 @@
  */
 import { createHash, createHmac, randomFillSync } from 'node:crypto'
 
-import { encode, equalBytes, toHex } from '@stronghold/core'
+import { equalBytes, toHex } from '@stronghold/core'
 import { VaultError } from '@stronghold/vault'
 
 import type { KnownPeer } from './doors.ts'
 import type { GuardLimits } from './limits.ts'
-
-/** Bytes of a ticket's secret and of its id. */
-const SECRET_BYTES = 16
-const ID_BYTES = 16
+import { pairProofBytes, TICKET_BYTES, ticketIdBytes } from './pairing.ts'
+import type { PairSide } from './pairing.ts'
 
 /** A ticket that is open. */
 interface Ticket {
@@ -25,25 +23,19 @@ interface Ticket {
   readonly waiting: Set<(peer: KnownPeer | undefined) => void>
 }
 
-/** What the two sides of a pairing prove to each other. */
-export type PairSide = 'joins' | 'opened'
-
 /** The id of a ticket, 16 bytes: what its secret hashes to, so that a ticket need not carry it. */
 export function ticketId(secret: Uint8Array): Uint8Array {
-  const digest = createHash('sha256').update('stronghold/ticket/1').update(secret).digest()
-  return new Uint8Array(digest.subarray(0, ID_BYTES))
+  const digest = createHash('sha256').update(ticketIdBytes(secret)).digest()
+  return new Uint8Array(digest.subarray(0, TICKET_BYTES))
 }
 
-/**
- * Proves that one holds a ticket's secret, 32 bytes: HMAC-SHA-256 under it of deterministic CBOR of domain, side, and the
- * peer ids of both. A proof is good for these two peers only, and the one side's is none of the other's.
- */
+/** Proves that one holds a ticket's secret, 32 bytes: HMAC-SHA-256 under it of `pairProofBytes`. */
 export function pairProof(
   secret: Uint8Array,
   side: PairSide,
   peers: { readonly joins: string; readonly opened: string },
 ): Uint8Array {
-  const said = encode({ domain: 'stronghold/pair/1', side, ...peers })
+  const said = pairProofBytes(side, peers)
   return new Uint8Array(createHmac('sha256', secret).update(said).digest())
 }
 
@@ -75,7 +67,7 @@ export class Tickets {
         `Cannot open ticket: ${this.#limits.maxTickets} are open already`,
       )
     }
-    const secret = randomFillSync(new Uint8Array(SECRET_BYTES))
+    const secret = randomFillSync(new Uint8Array(TICKET_BYTES))
     const id = ticketId(secret)
     const expiresAtMs = nowMs + init.lifetimeMs
     const { name, tags } = init
