@@ -34,9 +34,6 @@ export type RequestState =
   | { readonly phase: 'expired' }
   | { readonly phase: 'canceled' }
 
-/** The name of a state. */
-export type Phase = RequestState['phase']
-
 /** What happens to a request. */
 export type RequestEvent =
   /** It arrived, or arrived again, over a connection of its peer's. */
@@ -51,9 +48,6 @@ export type RequestEvent =
   | { readonly type: 'cancel' }
   | { readonly type: 'deadline' }
   | { readonly type: 'acknowledge' }
-
-/** The name of an event. */
-export type EventType = RequestEvent['type']
 
 /** What has to be done, in this order, once the new state is durable. */
 export type Effect =
