@@ -360,6 +360,21 @@ describe('labels', () => {
     })
   })
 
+  test('a record of the chain binds what is made from it, and so does what it came from', () => {
+    run(at('a'))
+    const derived = (wanted: Labels) => (from: UseHandle, to: CreateHandle) => ({
+      record: to.create(aes({ secret: from.secret(), labels: wanted })),
+    })
+    hooks.make = (to) => ({ record: to.create(aes()) })
+    hooks.derive = derived({ ...labels, egress: 'derived' })
+    const last = { procedure: derive, input: { from: { step: 0, output: 'record' }, to: 'b' } }
+    expect(failure(() => run({ procedure: make, input: {} }, last))).toMatchObject(denied)
+    hooks.derive = derived(labels)
+    run({ procedure: derive, input: { from: 'a' } }, last)
+    const [a, b] = session.transaction((tx) => tx.list())
+    expect(b?.from).toEqual([a?.id])
+  })
+
   test('a value that is chained carries the labels of the step that made it', () => {
     run(at('a'))
     hooks.use = () => ({ bytes: KEY })

@@ -279,6 +279,9 @@ const LINES = [
   'slip10-derive sign',
   'slip10-derive copy wrap',
   'copy copy copy',
+  'copy copy',
+  'copy wrap unwrap copy',
+  'hkdf copy',
   'data-key decrypt import',
 ].map((line) => line.split(' '))
 
@@ -412,7 +415,7 @@ describe('labels', () => {
       maxLength: 30,
     })
     fc.assert(
-      fc.property(history, fc.array(labels, FULL), (chains, first) => {
+      fc.property(history, fc.array(asked, FULL), (chains, first) => {
         empty(vault)
         const model = new Model()
         for (const steps of [...first.map(generated), ...chains.map(stepsOf)]) {
