@@ -2,8 +2,9 @@
  * Puts a libp2p node together with our own parts: transports, upgrader, muxer, identify and ping. The only file that
  * calls `createLibp2p`; what is asked over its connections is not its business.
  */
-import type { Libp2p, Transport } from '@libp2p/interface'
-import type { Registrar } from '@libp2p/interface-internal'
+import type { Connection, Libp2p, Transport } from '@libp2p/interface'
+import type { AddressManager, Registrar } from '@libp2p/interface-internal'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 
 import { transportRuntime } from '#runtime'
@@ -35,6 +36,7 @@ export interface Libp2pParts extends UpgraderComponents {
     getListeners(): { getAddrs(): { toString(): string }[]; close(): Promise<void> }[]
   }
   registrar: Pick<Registrar, 'getProtocols' | 'handle'>
+  addressManager: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'>
 }
 
 /** What a composed node is made of. */
@@ -49,10 +51,12 @@ export interface ComposeInit extends Omit<UpgraderInit, 'securities' | 'admissio
   services?: Readonly<Record<string, ServiceFactory>>
   resolver: Resolver | undefined
   announce: readonly string[]
+  /** Announced beside what is listened on, unless `announce` names the addresses. Asked each time. */
+  alsoAnnounced(): readonly Multiaddr[]
   /** Name and version, told by identify. */
   agent: string
   /** Told where a peer sees us. */
-  onObserved(address: string, peer: string): void
+  onObserved(address: Multiaddr, connection: Connection): void
 }
 
 /** A libp2p node that is not started, and our hands on it. */
@@ -78,7 +82,11 @@ export async function compose(init: ComposeInit): Promise<Composed> {
     start: false,
     privateKey: identity.libp2p.privateKey,
     nodeInfo: { name: agent, version: '', userAgent: agent },
-    addresses: { listen: [], announce: [...init.announce] },
+    addresses: {
+      listen: [],
+      announce: [...init.announce],
+      announceFilter: (own) => (init.announce.length > 0 ? own : withThese(own, init, identity)),
+    },
     transports: init.transports.map(own),
     connectionEncrypters: [],
     streamMuxers: [],
@@ -104,7 +112,7 @@ export async function compose(init: ComposeInit): Promise<Composed> {
         clock,
         agentVersion: agent,
         onObserved: (address, connection) => {
-          init.onObserved(address.toString(), connection.remotePeer.toString())
+          init.onObserved(address, connection)
         },
       }),
       ping: ping({ limits, clock }),
@@ -114,6 +122,15 @@ export async function compose(init: ComposeInit): Promise<Composed> {
     throw new TypeError('Cannot create a node: no transport')
   }
   return { libp2p, ...made }
+}
+
+function withThese(
+  own: readonly Multiaddr[],
+  { alsoAnnounced }: Pick<ComposeInit, 'alsoAnnounced'>,
+  { peer }: Identity,
+): Multiaddr[] {
+  const all = [...own, ...alsoAnnounced().map((one) => one.encapsulate(`/p2p/${peer}`))]
+  return [...new Map(all.map((one) => [one.toString(), one])).values()]
 }
 
 /** Transports that upgrade on their own account, as the one for circuits does, find our upgrader too. */

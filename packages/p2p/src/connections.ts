@@ -7,7 +7,7 @@ import type { Connection as Libp2pConnection } from '@libp2p/interface'
 import type { ChannelBudget } from './channel/channel.ts'
 import type { ConnectionInfo } from './connection/upgrader.ts'
 import type { DisconnectReason } from './events.ts'
-import type { PeerId } from './identity.ts'
+import type { Address, PeerId } from './identity.ts'
 import type { Link } from './requests.ts'
 
 /** One connection as its owner sees it: a frozen object that prints as JSON. */
@@ -23,6 +23,8 @@ export interface Live extends Link {
   connection: Libp2pConnection | undefined
   /** What is left to it, where a relay carries it and sets bounds. */
   budget: ChannelBudget | undefined
+  /** Where its peer sees us, as it told. */
+  observed: Address | undefined
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
 }
@@ -47,6 +49,7 @@ export class Connections {
       facts: Object.freeze({ id, direction, remoteAddress, security, relayed }),
       connection: undefined,
       budget: undefined,
+      observed: undefined,
       why: undefined,
       channels: new Set(),
       usedAtMs: openedAtMs,

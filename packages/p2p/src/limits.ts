@@ -125,6 +125,16 @@ export interface P2pLimits {
   /** Longest message of a relay, or to one, length excluded. Default 4,096. */
   maxRelayMessageBytes: number
 
+  // Being reached directly
+  /** Peers, and networks they are in (IPv4: /24, IPv6: /48), that have to agree on where they reach us. Default 3. */
+  minObservers: number
+  /** Connections whose word on that is kept. The network that says most gives up its oldest. Default 256. */
+  maxObservations: number
+  /** Addresses announced because peers agree on them. Default 4. */
+  maxObservedAddresses: number
+  /** How long the word of a connection holds that is gone. Default 30 min. */
+  observedTtlMs: number
+
   // Relays: what we give as one
   /** Peers with a reservation. The next one is refused. Default 128. */
   maxRelayReservations: number
@@ -284,6 +294,10 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   relayTimeoutMs: 10_000,
   maxRelayRetryMs: 60_000,
   maxRelayMessageBytes: 4096,
+  minObservers: 3,
+  maxObservations: 256,
+  maxObservedAddresses: 4,
+  observedTtlMs: 30 * MINUTE,
   maxRelayReservations: 128,
   maxRelayReservationsPerAddress: 16,
   relayReservationMs: 60 * MINUTE,

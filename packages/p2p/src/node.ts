@@ -48,6 +48,7 @@ import type { EnvelopeKind } from './peer-record.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
 import type { AddressEntry } from './reach/addresses.ts'
+import { Observed } from './reach/observed.ts'
 import type { RelayLink } from './reach/relay-client.ts'
 import { budgetOf, relayTransport } from './reach/relay-transport.ts'
 import { checkRelayInit, isRelayListen, Relays } from './reach/relays.ts'
@@ -301,6 +302,10 @@ class P2pNode implements Node {
   readonly #ways: Ways
   readonly #finding: Finding
   readonly #connections = new Connections()
+  readonly #observed: Observed
+  #observedNow: readonly Address[] = []
+  readonly #confirmed = new Set<Address>()
+  #stopObserved: (() => void) | undefined
   readonly #stopping = new AbortController()
   #composed: Composed | undefined
   #listeners: Listeners | undefined
@@ -316,6 +321,7 @@ class P2pNode implements Node {
     this.#clock = clock
     this.#random = seams.random ?? ((length) => cryptoRuntime.random(length))
     this.peer = identity.peer
+    this.#observed = new Observed({ limits })
     this.book = new AddressBook({ limits, clock, parsePeer: parsePeerId, parseAddress })
     this.#events = new EventHub(limits, clock)
     this.#firewall = new Firewall(init.firewall ?? {}, {
@@ -450,12 +456,9 @@ class P2pNode implements Node {
       onRefused: (refused) => {
         this.#onRefused(refused)
       },
-      onObserved: (address, peer) => {
-        this.#events.emit({
-          type: 'observedAddress',
-          peer: parsePeerId(peer),
-          address: parseAddress(address),
-        })
+      alsoAnnounced: () => this.#observedNow.map((one) => toMultiaddr(one)),
+      onObserved: (address, connection) => {
+        this.#onObserved(addressOf(address), connection)
       },
     })
     this.#composed = composed
@@ -650,6 +653,7 @@ class P2pNode implements Node {
 
   async #stop(): Promise<void> {
     this.#stopIdle?.()
+    this.#stopObserved?.()
     this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
     this.#requests.stopAsking()
     await this.#finding.stop()
@@ -693,6 +697,8 @@ class P2pNode implements Node {
     this.#events.emit({ type: 'connected', ...about, transport, security, muxer, relayed })
     connection.addEventListener('close', (event) => {
       this.#connections.remove(info)
+      this.#observed.ended(live.info.id, this.#clock.nowMs())
+      if (this.#observedNow.length > 0) this.#judge()
       const reason = live.why ?? reasonOf(event.error)
       const message = event.error === undefined ? {} : { message: event.error.message }
       this.#events.emit({ type: 'disconnected', ...about, reason, ...message })
@@ -711,6 +717,56 @@ class P2pNode implements Node {
       message: error.message,
       ...who,
     })
+  }
+
+  /**
+   * What a connection that came in shows is where we listen. One that went out shows the port it left from, where
+   * nobody listens.
+   */
+  #onObserved(address: Address, connection: Libp2pConnection): void {
+    const info = this.#composed?.upgrader.infoOf(connection)
+    if (info === undefined) return
+    const { peer, direction, relayed, remoteAddress: from } = info
+    this.#events.emit({ type: 'observedAddress', peer, address })
+    if (relayed) return
+    const live = this.#connections.of(info)
+    live.observed = bareOf(address)
+    const { announce = [] } = this.#init
+    if (direction === 'outbound' || announce.length > 0) return
+    const told = { connection: live.info.id, observer: peer, from, address: live.observed }
+    if (this.#observed.tell(told, this.#clock.nowMs())) this.#judge()
+  }
+
+  /** Announces what enough peers agree on, and no more what they do not. */
+  #judge(): void {
+    if (this.#composed === undefined || this.#stopped !== undefined) return
+    const { addressManager } = this.#composed.parts
+    const nowMs = this.#clock.nowMs()
+    const before = this.#observedNow
+    const now = this.#observed.judged(nowMs)
+    const known = this.addresses.map((one) => bareOf(one))
+    this.#observedNow = now
+    this.#stopObserved?.()
+    const next = this.#observed.nextExpiryMs
+    this.#stopObserved =
+      next === undefined
+        ? undefined
+        : this.#clock.setTimer(Math.max(1, next - nowMs), () => {
+            this.#judge()
+          })
+    if (now.join() === before.join()) return
+    for (const one of [...this.#confirmed]) {
+      if (now.includes(one)) continue
+      this.#confirmed.delete(one)
+      addressManager.removeObservedAddr(toMultiaddr(one))
+    }
+    // An address of an interface may be known and not announced as long as nobody confirmed it.
+    for (const one of now) {
+      if (known.includes(one)) continue
+      this.#confirmed.add(one)
+      addressManager.confirmObservedAddr(toMultiaddr(one), { type: 'transport', ttl: CONFIRMED_MS })
+    }
+    this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
   }
 
   async #connect(found: Found, signal: AbortSignal | undefined, directly = false): Promise<Live> {
@@ -866,7 +922,7 @@ class P2pNode implements Node {
     const live = await this.#connect(readTarget(relay), signal, true)
     const { connection, peer } = live
     if (connection === undefined) throw notConnected(peer)
-    const address = live.info.remoteAddress.replace(/\/p2p\/[^/]+$/, '')
+    const address = bareOf(live.info.remoteAddress)
     return {
       peer,
       address: `${address}/p2p/${peer}` as Address,
@@ -895,7 +951,7 @@ class P2pNode implements Node {
 
   #takeRelay(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
     const { peer, remoteAddress, relayed } = info
-    const address = remoteAddress.replace(/\/p2p\/[^/]+$/, '') as Address
+    const address = bareOf(remoteAddress)
     return this.#relays.take(protocol, pipe, { peer, address, relayed })
   }
 
@@ -962,8 +1018,15 @@ class P2pNode implements Node {
   }
 }
 
+// Ours: what is confirmed here is taken back here.
+const CONFIRMED_MS = 0x7fffffff
 // Ours: how often it is looked whether a relayed connection that was replaced may go.
 const TIRED_POLL_MS = 1000
+
+/** Without the peer id at its end. */
+function bareOf(address: Address): Address {
+  return address.replace(/\/p2p\/[^/]+$/, '') as Address
+}
 
 function either(a: AbortSignal, b: AbortSignal): AbortSignal {
   return AbortSignal.any([a, b])
