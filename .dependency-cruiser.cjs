@@ -157,6 +157,34 @@ module.exports = {
       to: { path: '/@(noble|scure)/' },
     },
     {
+      name: 'vault-files-at-the-edge',
+      comment: 'who reaches a file or the database is named: the directory, the store, the backup',
+      severity: 'error',
+      from: {
+        path: '^packages/vault/src/',
+        pathNot:
+          '^packages/vault/src/(directory|file|credential|secret|primitives/secp256k1|stores/(sqlite|schema)|backup/[a-z-]+|backup)\\.ts$',
+      },
+      to: { path: '^(node:)?(fs|sqlite|child_process|os|worker_threads)(/|$)' },
+    },
+    {
+      name: 'vault-engine-knows-no-disk',
+      comment:
+        'chains, steps and labels see records and handles, never a store, a seal or an unlocker',
+      severity: 'error',
+      from: {
+        path: '^packages/vault/src/(engine|step|input|record|info|draft|procedures/[a-z-]+)\\.ts$',
+      },
+      to: { path: '^packages/vault/src/(stores/|seal|unlock|header|directory|session|vault)' },
+    },
+    {
+      name: 'vault-one-composer',
+      comment: 'vault.ts puts the parts together, and nobody needs it but the world outside',
+      severity: 'error',
+      from: { path: '^packages/vault/src/', pathNot: '^packages/vault/src/(index|vault)\\.ts$' },
+      to: { path: '^packages/vault/src/vault\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'guard-pure-middle',
       comment: 'rules, approvals and receipts take values and return values',
       severity: 'error',
