@@ -120,6 +120,7 @@ export class Desk {
       receipt: request.receipt,
       steps: request.steps,
       state: { phase: 'noted' },
+      asked: false,
       touched: looked.reach.touched,
       grantable: looked.reach.cells.every(isGrantable),
       reserved: [],
@@ -185,11 +186,16 @@ export class Desk {
     return this.#move(work, held, { type: 'cancel' })
   }
 
-  /** A peer has an answer. */
+  /**
+   * A peer has an answer. What a person agreed to is remembered until its deadline, so that it never runs twice; what a
+   * rule allows may run again under any id, so it is forgotten.
+   */
   acknowledge(work: Work, peer: string, ids: readonly string[]): void {
     for (const id of ids) {
       const held = this.#book.request(peer, id)
-      if (held !== undefined) this.#move(work, held, { type: 'acknowledge' })
+      if (held === undefined || held.answer === undefined) continue
+      if (held.asked) this.#move(work, held, { type: 'acknowledge' })
+      else this.#book.removeRequest(work.tx, work.journal, held)
     }
   }
 
@@ -332,7 +338,7 @@ export class Desk {
     } else if (state.phase === 'pending') {
       const reserved = looked?.decided.decision.charges.map(({ id }) => id) ?? []
       this.#ledger.reserve(work, reserved)
-      after = { ...after, reserved, touched: looked?.reach.touched ?? held.touched }
+      after = { ...after, asked: true, reserved, touched: looked?.reach.touched ?? held.touched }
       if (effects.includes('prompt')) this.#write(work, after, looked, 'asked')
     } else {
       after = { ...after, ...ended(state), steps: isOver(state.phase) ? [] : held.steps }

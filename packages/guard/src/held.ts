@@ -38,6 +38,8 @@ export interface HeldRequest {
   /** Kept while it may still run. */
   readonly steps: readonly PeerStep[]
   readonly state: RequestState
+  /** Was a person asked about it, ever. */
+  readonly asked: boolean
   /** What it touches, as people see it while it is pending. */
   readonly touched: readonly Touched[]
   /** May an approval of all that it touches be remembered. */

@@ -105,12 +105,16 @@ describe('submit()', () => {
     expect(answer).toMatchObject({ rule: { id: 'r1', note: 'frozen until May' } })
   })
 
-  it('forgets an answer that was acknowledged, and never runs it again', async () => {
-    await using all = await withRule('allow')
-    const request = signing('x')
-    await all.guard.network.submit(CI, request)
-    await all.guard.network.acknowledge(CI, [request.id])
-    expect(told(await all.guard.network.submit(CI, request))).toBe('data_loss answer_gone')
+  it('forgets an answer that was acknowledged, and makes room', async () => {
+    await using all = await guarded({ limits: { maxKeptPerPeer: 2 } })
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'allow' })
+    const [one, two, three] = [signing('1'), signing('2'), signing('3')]
+    await network.submit(CI, one)
+    await network.submit(CI, two)
+    expect(told(await network.submit(CI, three))).toBe('resource_exhausted')
+    await network.acknowledge(CI, [one.id])
+    expect(told(await network.submit(CI, three))).toBe('done')
   })
 })
 
@@ -128,6 +132,9 @@ describe('an ask', () => {
     expect(told(await waiting)).toBe('done')
     expect(await owner.approvals()).toEqual([])
     expect(told(await network.submit(CI, request))).toBe('done')
+    // Acknowledged, the answer goes; that it ran does not.
+    await network.acknowledge(CI, [request.id])
+    expect(told(await network.submit(CI, request))).toBe('data_loss answer_gone')
   })
 
   it('is denied by a person, and stays so', async () => {
