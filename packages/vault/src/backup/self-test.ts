@@ -25,11 +25,16 @@ const MESSAGE = encodeUtf8('stronghold/self-test/1')
 /** Tests records one by one. */
 export class SelfTest {
   readonly #slab: Slab
-  readonly #tools: Tools
+  #made: Tools | undefined
 
   constructor(slab: Slab) {
     this.#slab = slab
-    this.#tools = { slab, secp256k1: new Secp256k1() }
+  }
+
+  /** Made when there is something to test: most files that are refused are so before. */
+  get #tools(): Tools {
+    this.#made ??= { slab: this.#slab, secp256k1: new Secp256k1() }
+    return this.#made
   }
 
   /**
