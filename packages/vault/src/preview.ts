@@ -64,7 +64,7 @@ export function previewOf(
   ]
   return shown(blind, `${what} ${title}`, [
     ...details,
-    ['bytes', message.byteLength.toLocaleString('en')],
+    ['bytes', grouped(message.byteLength)],
     ['SHA-256', toHex(sha256(message))],
   ])
 }
@@ -229,8 +229,14 @@ function raw(tags: readonly string[], message: Uint8Array): Read {
       readable === undefined,
     ]
   }
-  const [title, details] = likeFormat(like, message)
-  return [`raw bytes that are ${title}`, [['like', like], ...details], true]
+  try {
+    const [title, details] = likeFormat(like, message)
+    return [`raw bytes that are ${title}`, [['like', like], ...details], true]
+  } catch (error) {
+    // It begins so, and somebody may read it more leniently than we do.
+    if (!(error instanceof SyntaxError) && !(error instanceof RangeError)) throw error
+    return [`raw bytes that begin like ${like}`, [['like', like]], true]
+  }
 }
 
 function likeFormat(like: string, message: Uint8Array): Read {
@@ -273,7 +279,7 @@ function plain(name: string, input: Readonly<Record<string, unknown>>): StepPrev
   const others = Object.entries(input).flatMap(([field, value]): Details => {
     if (Object.hasOwn(procedure.roles, field)) return []
     if (value instanceof Uint8Array) return [[field, `${value.byteLength} bytes`]]
-    return [[field, typeof value === 'string' ? value : JSON.stringify(value)]]
+    return [[field, printed(value)]]
   })
   const leaves = Object.values<Role>(procedure.roles).some(({ egress }) => egress === 'material')
   const warning: Details = leaves ? [['leaves', 'the secret itself, wrapped']] : []
@@ -321,16 +327,30 @@ function textOf(message: Uint8Array): Details {
 }
 
 function members(name: string, object: Readonly<Record<string, unknown>>): Details {
-  return Object.entries(object).map(([member, value]) => [
-    `${name}.${member}`,
-    typeof value === 'string' ? value : JSON.stringify(value),
-  ])
+  return Object.entries(object).map(([member, value]) => [`${name}.${member}`, printed(value)])
+}
+
+/** A value as a line; bytes in it by their number. */
+function printed(value: unknown): string | undefined {
+  if (value === undefined || typeof value === 'string') return value
+  return JSON.stringify(value, (_name, one: unknown) =>
+    typeof one === 'bigint'
+      ? one.toString()
+      : one instanceof Uint8Array
+        ? `${one.byteLength} bytes`
+        : one,
+  )
 }
 
 function formatIn(input: Readonly<Record<string, unknown>>): SignFormat | undefined {
   const { as } = input
   if (as === undefined) return formatOf({})
   return typeof as === 'object' && as !== null && 'format' in as ? (as as SignFormat) : undefined
+}
+
+/** A count with a comma between thousands. */
+function grouped(count: number): string {
+  return String(count).replace(/\B(?=(?:[0-9]{3})+$)/g, ',')
 }
 
 /** An amount in ether where it is a round one, else in wei. */
