@@ -13,6 +13,9 @@ const RINGS = {
 /** Modules of p2p that take values and return values. */
 const PURE_P2P =
   '^packages/p2p/src/(channel/(?!channel\\.ts$)|firewall/|connection/(yamux[a-z-]*|token-bucket|multistream)\\.ts$)'
+/** Modules of guard that take values and return values: requesters anywhere use some of them. */
+const PURE_GUARD =
+  '^packages/guard/src/(rules/|(approvals|fields|grants|hashed|heads|ids|merkle|receipts|usage)\\.ts$)'
 
 const rings = Object.entries(RINGS).map(([name, others]) => ({
   name: `ring-${name}`,
@@ -188,10 +191,13 @@ module.exports = {
       name: 'guard-pure-middle',
       comment: 'rules, approvals and receipts take values and return values',
       severity: 'error',
-      from: { path: '^packages/guard/src/(rules/|approvals\\.ts|receipts\\.ts)' },
+      from: { path: PURE_GUARD },
       to: {
         pathNot: [
-          '^packages/guard/src/(rules/|approvals\\.ts|receipts\\.ts|limits\\.ts|errors\\.ts)',
+          PURE_GUARD,
+          '^packages/guard/src/(limits|errors)\\.ts$',
+          // Types of what comes in and goes out.
+          '^packages/guard/src/doors\\.ts$',
           '^packages/core/src/index\\.ts$',
           '^packages/vault/src/catalog/index\\.ts$',
         ],

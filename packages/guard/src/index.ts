@@ -1,9 +1,34 @@
 /** Rules, approvals, audit and receipts in front of a vault: see README. */
+export { exportAudit, verifyExport } from './audit/export.ts'
+export { readWitness, verifyAudit } from './audit/verify.ts'
+export type { AuditReport, VerifyInit, Witness } from './audit/verify.ts'
 export type * from './doors.ts'
 export { openGuard, VOCABULARY } from './guard.ts'
 export type { GuardInit, GuardSeams } from './guard.ts'
+export { boundBytes, requestBytes } from './hashed.ts'
+export type { HashedBinding, HashedRequest } from './hashed.ts'
+export { decodeHead } from './heads.ts'
+export type { SignedHead } from './heads.ts'
+export { approvalId, named, requestName, shortest } from './ids.ts'
 export { DEFAULT_GUARD_LIMITS } from './limits.ts'
 export type { GuardLimits } from './limits.ts'
+export type { Sha256 } from './merkle.ts'
+export {
+  CERTIFICATE_ENVELOPE,
+  decodeCertificate,
+  decodeReceipt,
+  encodeCertificate,
+  verifyReceipt,
+} from './receipts.ts'
+export type {
+  KeyCertificate,
+  Leaf,
+  Receipt,
+  ReceiptCrypto,
+  ReceiptExpected,
+  ReceiptVerdict,
+  Use,
+} from './receipts.ts'
 export { pairProof, ticketId } from './tickets.ts'
 export type { PairSide } from './pairing.ts'
 export { compile, decide } from './rules/decide.ts'
