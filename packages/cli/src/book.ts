@@ -1,0 +1,89 @@
+/**
+ * The peer book of a home: names, ids and addresses, as JSON. It is no secret and gives no right, so it works while the
+ * vault is locked; what gives rights lies in the vault.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+
+import { z } from 'zod'
+
+import { Failure, quoted } from './failure.ts'
+import { makeHome } from './home.ts'
+import type { Home } from './home.ts'
+
+/** Most peers in a book. One more is refused. */
+export const MAX_BOOK_PEERS = 4096
+/** Most addresses of one peer. One more is refused. */
+export const MAX_BOOK_ADDRESSES = 64
+
+/** A peer as the book has it. */
+export interface BookPeer {
+  readonly peer: string
+  readonly name: string
+  readonly addresses: readonly string[]
+  readonly blocked: boolean
+}
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,31}$/
+const bookFile = z.strictObject({
+  v: z.literal(1),
+  peers: z
+    .array(
+      z.strictObject({
+        peer: z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{40,128}$/),
+        name: z.string().regex(NAME),
+        addresses: z.array(z.string().max(1024)).max(MAX_BOOK_ADDRESSES),
+        blocked: z.boolean(),
+      }),
+    )
+    .max(MAX_BOOK_PEERS),
+})
+
+/** The peers of a home; none where there is no book yet. @throws `Failure` `usage` for a file that is no book */
+export function readBook(home: Home): BookPeer[] {
+  let text: string
+  try {
+    text = readFileSync(home.peers, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+  try {
+    return bookFile.parse(JSON.parse(text)).peers
+  } catch (cause) {
+    throw new Failure('usage', `cannot read ${quoted(home.peers)}`, {
+      reason: 'it is no peer book',
+      hint: `move it away: mv ${home.peers} ${home.peers}.old`,
+      cause,
+    })
+  }
+}
+
+/** Writes a book, whole or not at all. */
+export function writeBook(home: Home, peers: readonly BookPeer[]): void {
+  if (peers.length > MAX_BOOK_PEERS) {
+    throw new Failure('limit', 'cannot add the peer', {
+      reason: `${MAX_BOOK_PEERS} are known already`,
+    })
+  }
+  makeHome(home)
+  const temporary = `${home.peers}.${process.pid}.tmp`
+  try {
+    writeFileSync(temporary, `${JSON.stringify({ v: 1, peers }, undefined, 2)}\n`, { mode: 0o600 })
+    renameSync(temporary, home.peers)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+/** The peer that a name or an id means; `undefined` for none. */
+export function inBook(peers: readonly BookPeer[], text: string): BookPeer | undefined {
+  return peers.find(({ peer, name }) => name === text || peer === text)
+}
+
+/** @throws `Failure` `usage` for what is no name of a peer */
+export function assertPeerName(name: string): void {
+  if (NAME.test(name) && name !== 'known') return
+  throw new Failure('usage', 'cannot name the peer', {
+    reason: `${quoted(name)} is no word of a to z, 0 to 9, '.', '_' and '-'`,
+  })
+}

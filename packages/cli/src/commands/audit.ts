@@ -1,0 +1,240 @@
+/** `audit`: what happened, shown, searched, verified, written out. */
+import { once } from 'node:events'
+import { createWriteStream, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+import { toHex } from '@stronghold/core'
+import type { AuditEntry, OwnerDoor } from '@stronghold/guard'
+import { z } from 'zod'
+
+import { defineCommand } from '../command.ts'
+import type { Call, Command } from '../command.ts'
+import { parseMoment, printMoment } from '../duration.ts'
+import { Failure } from '../failure.ts'
+import { remote } from '../terminal.ts'
+import { number } from './key.ts'
+
+/** Entries that are asked for at once. */
+const PAGE = 1000
+/** Characters of a fact that are shown. */
+const MAX_FACT = 80
+
+const entryShape = z.object({
+  position: z.int(),
+  at: z.string(),
+  event: z.string(),
+  facts: z.record(z.string(), z.unknown()),
+})
+
+const tail = defineCommand({
+  name: 'audit tail',
+  says: 'Show the last entries of the audit',
+  options: { count: { value: 'N', says: 'default 20' } },
+  unlocks: true,
+  examples: [
+    ['stronghold audit tail', 'the last twenty'],
+    ['stronghold audit tail --count 100 --json', 'the last hundred, for a program'],
+  ],
+  prints: z.object({ entries: z.array(entryShape) }),
+  async run({ options, terminal, withOwner }) {
+    const count = options.count === undefined ? 20 : number(options.count, 'count')
+    const { entries, names } = await withOwner(async (owner) => ({
+      entries: await owner.auditEntries({ count }),
+      names: await namesOf(owner),
+    }))
+    await terminal.result({ entries: entries.map(asJson) }, table(terminal, entries, names))
+  },
+})
+
+const query = defineCommand({
+  name: 'audit query',
+  says: 'Search the audit',
+  options: {
+    event: { value: 'EVENT', says: 'request, decision, owner, rule, peer …' },
+    peer: { value: 'PEER', says: 'name or id' },
+    path: { value: 'PATH', says: 'a record that was used' },
+    outcome: { value: 'WORD', says: 'executed, denied, asked …' },
+    since: { value: 'TIME', says: '2027-01-31T12:00:00Z, or how long ago: 24h' },
+  },
+  unlocks: true,
+  examples: [
+    ['stronghold audit query --peer ci --outcome denied', 'what ci was refused'],
+    ['stronghold audit query --path release/app --since 24h', 'who used a key since yesterday'],
+  ],
+  prints: z.object({ entries: z.array(entryShape) }),
+  async run({ options, terminal, io, withOwner }) {
+    const nowMs = io.clock.nowMs()
+    const { since, event, path, outcome } = options
+    const fromMs =
+      since === undefined
+        ? 0
+        : /^\d{4}-/.test(since)
+          ? parseMoment(since, nowMs)
+          : 2 * nowMs - parseMoment(since, nowMs)
+    const { found, names } = await withOwner(async (owner) => {
+      const names = await namesOf(owner)
+      const peer =
+        options.peer === undefined ? undefined : (idOf(names, options.peer) ?? options.peer)
+      const found: AuditEntry[] = []
+      for await (const entry of allEntries(owner)) {
+        const { facts } = entry
+        const uses = Array.isArray(facts['use']) ? (facts['use'] as unknown[][]) : []
+        const fits =
+          entry.atMs >= fromMs &&
+          (event === undefined || entry.event === event) &&
+          (peer === undefined || facts['peer'] === peer) &&
+          (outcome === undefined || facts['outcome'] === outcome) &&
+          (path === undefined || uses.some((use) => use[2] === path))
+        if (fits) found.push(entry)
+      }
+      return { found, names }
+    })
+    await terminal.result({ entries: found.map(asJson) }, table(terminal, found, names))
+    if (found.length === 0) await terminal.note('no entry fits')
+  },
+})
+
+const verify = defineCommand({
+  name: 'audit verify',
+  says: 'Check the whole chain, and that it did not go back behind heads and receipts at hand',
+  options: { witness: { value: 'FILE', says: 'a signed head, as raw bytes', many: true } },
+  unlocks: true,
+  examples: [
+    ['stronghold audit verify', 'every entry'],
+    ['stronghold audit verify --witness head.bin', 'and nothing older than this head'],
+  ],
+  prints: z.object({
+    entries: z.int(),
+    signed: z.boolean(),
+    head: z.string(),
+    faults: z.array(z.string()),
+  }),
+  async run({ options, terminal, io, withOwner }) {
+    const witnesses = (options.witness ?? []).map(
+      (file) => new Uint8Array(readFileSync(resolve(io.cwd, file))),
+    )
+    const { entries, head, signed, faults } = await withOwner((owner) =>
+      owner.verifyAudit({ witnesses }),
+    )
+    if (faults.length > 0) {
+      for (const fault of faults) await terminal.note(remote(fault, 200))
+      throw new Failure('verification_failed', 'cannot verify the audit', {
+        reason: `${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}, first: ${faults[0] ?? ''}`,
+        hint: 'keep a copy of the home, then compare it with a backup',
+      })
+    }
+    await terminal.result(
+      { entries, signed, head: toHex(head), faults },
+      `${entries} entries, none missing, changed or moved${signed ? '; the head is signed' : ''}`,
+    )
+  },
+})
+
+const exportAudit = defineCommand({
+  name: 'audit export',
+  says: 'Write the audit as JSON lines',
+  options: {
+    out: { value: 'FILE', says: 'default stdout' },
+    from: { value: 'N', says: 'first position; default 0' },
+  },
+  unlocks: true,
+  examples: [
+    ['stronghold audit export --out audit.jsonl', 'an entry a line'],
+    ['stronghold audit export | jq \'select(.event == "request")\'', 'for a program'],
+  ],
+  prints: entryShape,
+  async run({ options, terminal, io, withOwner }) {
+    const from = options.from === undefined ? 0 : number(options.from, 'from')
+    const file = options.out === undefined ? undefined : resolve(io.cwd, options.out)
+    const stream = file === undefined ? undefined : createWriteStream(file, { mode: 0o600 })
+    let count = 0
+    await withOwner(async (owner) => {
+      for await (const entry of allEntries(owner, from)) {
+        const line = `${JSON.stringify({ v: 1, ...asJson(entry) })}\n`
+        count += 1
+        if (stream === undefined) await io.stdout.write(line)
+        else if (!stream.write(line)) await once(stream, 'drain')
+      }
+    })
+    if (stream !== undefined) {
+      await new Promise<void>((resolve, reject) => {
+        stream.on('error', reject)
+        stream.end(resolve)
+      })
+      await terminal.note(`wrote ${count} entries to ${options.out ?? ''}`)
+    }
+  },
+})
+
+async function* allEntries(owner: OwnerDoor, first = 0): AsyncGenerator<AuditEntry> {
+  for (let from = first; ;) {
+    const entries = await owner.auditEntries({ from, count: PAGE })
+    yield* entries
+    const last = entries.at(-1)
+    if (last === undefined || entries.length < PAGE) return
+    from = last.position + 1
+  }
+}
+
+async function namesOf(owner: OwnerDoor): Promise<ReadonlyMap<string, string>> {
+  return new Map((await owner.peers()).map(({ peer, name }) => [peer, name]))
+}
+
+function idOf(names: ReadonlyMap<string, string>, name: string): string | undefined {
+  return [...names].find(([, one]) => one === name)?.[0]
+}
+
+function asJson({ position, atMs, event, facts }: AuditEntry): z.infer<typeof entryShape> {
+  return { position, at: printMoment(atMs), event, facts: plain(facts) as Record<string, unknown> }
+}
+
+/** Bytes as hex, so that JSON holds them. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return toHex(value)
+  if (typeof value === 'bigint') return value.toString()
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plain(one)]))
+}
+
+function table(
+  terminal: Call['terminal'],
+  entries: readonly AuditEntry[],
+  names: ReadonlyMap<string, string>,
+): string {
+  return terminal.table(
+    entries.map(({ position, atMs, event, facts }) => [
+      String(position),
+      printMoment(atMs),
+      event,
+      line(facts, names),
+    ]),
+  )
+}
+
+/** The facts of an entry in one line: what was used in words, hashes cut. */
+function line(facts: AuditEntry['facts'], names: ReadonlyMap<string, string>): string {
+  return Object.entries(facts)
+    .flatMap(([name, value]) => {
+      if (name === 'use' && Array.isArray(value)) {
+        return (value as unknown[][]).map(([procedure, role, path]) =>
+          remote(
+            role === '-'
+              ? String(procedure)
+              : `${String(procedure)}:${String(role)} ${String(path)}`,
+            MAX_FACT,
+          ),
+        )
+      }
+      if (value instanceof Uint8Array) return `${name} ${toHex(value.subarray(0, 4))}…`
+      if (name === 'peer') return `peer ${names.get(String(value)) ?? String(value)}`
+      const text = typeof value === 'object' ? JSON.stringify(plain(value)) : String(value)
+      return ['outcome', 'change'].includes(name)
+        ? remote(text, MAX_FACT)
+        : `${name} ${remote(text, MAX_FACT)}`
+    })
+    .join(', ')
+}
+
+/** What `audit` knows. */
+export const AUDIT_COMMANDS: readonly Command[] = [tail, query, verify, exportAudit]

@@ -1,0 +1,82 @@
+/** `init`: the identity, the vault and the tokens of a home. */
+import { randomFillSync } from 'node:crypto'
+import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs'
+
+import { toHex } from '@stronghold/core'
+import { z } from 'zod'
+
+import { defineCommand } from '../command.ts'
+import type { Command } from '../command.ts'
+import { Failure } from '../failure.ts'
+import { hasVault, makeHome, peerOf } from '../home.ts'
+import { sourceOf, withNewCredential } from '../passphrase.ts'
+
+/** Length of a role token, in bytes. */
+const TOKEN_BYTES = 32
+
+/** `init` */
+export const init: Command = defineCommand({
+  name: 'init',
+  says: 'Make the identity and the vault of this home',
+  changes: true,
+  unlocks: true,
+  examples: [
+    ['stronghold init', 'asks for a passphrase, twice, and makes everything'],
+    ['stronghold init --key-file ~/usb/home.key', 'makes a key file that unlocks it instead'],
+  ],
+  prints: z.object({ peer: z.string(), home: z.string(), vault: z.string() }),
+  async run({ io, home, config, options, terminal, dryRun }) {
+    if (hasVault(home)) {
+      throw new Failure('conflict', 'cannot make the vault', {
+        reason: `there is one already in ${home.path}`,
+        hint: 'stronghold status, or another --home',
+      })
+    }
+    const source = sourceOf(options, config)
+    if (dryRun) {
+      await terminal.result(
+        { peer: '', home: home.path, vault: '', dryRun: true },
+        `would make a vault in ${home.path}`,
+      )
+      return
+    }
+    makeHome(home)
+    const { createVault } = await import('@stronghold/vault')
+    // The credential first: nothing is left behind where nobody says one.
+    const vault = await withNewCredential(source, io, async (credential) => {
+      return await createVault(
+        {
+          at: home.vault,
+          credential,
+          command: 'stronghold init',
+          memory: { requireLocked: config.switch('memory.require_locked') },
+        },
+        { clock: io.clock },
+      )
+    })
+    const { vault: id } = vault.status()
+    await vault.close()
+    const peer = await peerOf(home)
+    for (const path of [home.adminToken, home.approverToken]) writeToken(path)
+    await terminal.result(
+      { peer, home: home.path, vault: id },
+      [
+        `${terminal.strong('peer')}   ${peer}`,
+        `${terminal.strong('home')}   ${home.path}`,
+        `${terminal.strong('next')}   stronghold key create release/app`,
+      ].join('\n'),
+    )
+  },
+})
+
+/** A token of 256 random bits, as hex, 0600. Over an older one: the vault it was for is gone. */
+function writeToken(path: string): void {
+  if (existsSync(path)) return
+  const file = openSync(path, 'wx', 0o600)
+  try {
+    writeSync(file, `${toHex(randomFillSync(new Uint8Array(TOKEN_BYTES)))}\n`)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,36 @@
+/** The one table of commands, in the order in which help shows them. */
+import type { Command } from '../command.ts'
+import { ABOUT_COMMANDS } from './about.ts'
+import { AUDIT_COMMANDS } from './audit.ts'
+import { CIPHER_COMMANDS } from './cipher.ts'
+import { CONFIG_COMMANDS } from './config.ts'
+import { doctor } from './doctor.ts'
+import { GRANT_COMMANDS } from './grant.ts'
+import { init } from './init.ts'
+import { keyImport } from './key-import.ts'
+import { KEY_COMMANDS } from './key.ts'
+import { PEER_COMMANDS } from './peer.ts'
+import { PROC_COMMANDS } from './proc.ts'
+import { RULE_COMMANDS } from './rule.ts'
+import { SIGNING_COMMANDS } from './signing.ts'
+import { status } from './status.ts'
+import { STORE_COMMANDS } from './store.ts'
+
+/** Every command there is. */
+export const COMMANDS: readonly Command[] = Object.freeze([
+  init,
+  status,
+  ...SIGNING_COMMANDS,
+  ...CIPHER_COMMANDS,
+  doctor,
+  ...ABOUT_COMMANDS,
+  ...KEY_COMMANDS,
+  keyImport,
+  ...STORE_COMMANDS,
+  ...PROC_COMMANDS,
+  ...PEER_COMMANDS,
+  ...RULE_COMMANDS,
+  ...GRANT_COMMANDS,
+  ...AUDIT_COMMANDS,
+  ...CONFIG_COMMANDS,
+])

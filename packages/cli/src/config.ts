@@ -1,0 +1,278 @@
+/**
+ * Settings: one schema, from which come checking, `config show`, and the table in `docs/cli.md`. A flag goes before the
+ * environment, that before the file, that before the default. It reads one file and knows no command.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+
+import { parse, stringify, TomlError } from 'smol-toml'
+import { z } from 'zod'
+
+import { Failure, quoted } from './failure.ts'
+import { nearest } from './nearest.ts'
+
+/** What a setting may be. */
+export type Value = string | number | boolean
+
+/** One setting. */
+interface Setting {
+  /** What it does, unit and effect. */
+  readonly says: string
+  readonly schema: z.ZodType<Value>
+  /** What holds where nobody says; `undefined` for nothing. */
+  readonly usual: Value | undefined
+  /** An option of the command line that goes before it. */
+  readonly flag?: string
+}
+
+const file = z.string().min(1).max(4096)
+
+/** Every setting, by its dotted key. */
+export const SETTINGS = {
+  passphrase_file: {
+    says: 'file of one line that unlocks the vault; relative to the configuration file',
+    schema: file,
+    usual: undefined,
+    flag: 'passphrase-file',
+  },
+  key_file: {
+    says: 'key file that unlocks the vault; relative to the configuration file',
+    schema: file,
+    usual: undefined,
+    flag: 'key-file',
+  },
+  'memory.require_locked': {
+    says: 'refuse to hold secrets in memory that the system does not keep out of swap',
+    schema: z.boolean(),
+    usual: false,
+  },
+  'audit.max_bytes': {
+    says: 'bytes that the audit may take up; a full one refuses whatever would have to be written',
+    schema: z
+      .int()
+      .min(128 * 1024 ** 2)
+      .max(2 ** 50),
+    usual: 4 * 1024 ** 3,
+  },
+} as const satisfies Readonly<Record<string, Setting>>
+
+/** The dotted key of a setting. */
+export type Key = keyof typeof SETTINGS
+
+/** Where a value comes from. */
+export type Origin = 'flag' | 'environment' | 'file' | 'default'
+
+/** A value with its origin. */
+export interface Found {
+  readonly key: Key
+  readonly value: Value | undefined
+  readonly origin: Origin
+}
+
+/** What the settings of one run are made of. */
+export interface ConfigInit {
+  /** The configuration file, which need not be there. */
+  readonly path: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Options of the command line. */
+  readonly flags?: Readonly<Record<string, unknown>>
+  /** What relative paths of flags and environment begin at. */
+  readonly cwd: string
+}
+
+/** The settings of one run. */
+export class Config {
+  readonly path: string
+  readonly #found: ReadonlyMap<Key, Found>
+
+  constructor(path: string, found: ReadonlyMap<Key, Found>) {
+    this.path = path
+    this.#found = found
+  }
+
+  /** All of them, in the order of the schema. */
+  all(): Found[] {
+    return [...this.#found.values()]
+  }
+
+  /** @throws `Failure` `usage` for a key that is none, with the one that was probably meant */
+  find(key: string): Found {
+    return this.#found.get(assertKey(key)) as Found
+  }
+
+  text(key: 'passphrase_file' | 'key_file'): string | undefined {
+    return this.#found.get(key)?.value as string | undefined
+  }
+
+  number(key: 'audit.max_bytes'): number {
+    return this.#found.get(key)?.value as number
+  }
+
+  switch(key: 'memory.require_locked'): boolean {
+    return this.#found.get(key)?.value as boolean
+  }
+}
+
+/**
+ * Reads the settings.
+ *
+ * @throws `Failure` `usage` for a file that is not TOML, an unknown key and a value that does not fit
+ */
+export function readConfig({ path, env, flags = {}, cwd }: ConfigInit): Config {
+  const inFile = readFile(path)
+  const found = new Map<Key, Found>()
+  for (const key of Object.keys(SETTINGS) as Key[]) {
+    const { usual, flag } = SETTINGS[key] as Setting
+    const given = flag === undefined ? undefined : flags[flag]
+    const variable = env[variableOf(key)]
+    const entry = ((): Found => {
+      if (typeof given === 'string') {
+        return { key, origin: 'flag', value: placed(key, given, cwd) }
+      }
+      if (variable !== undefined && variable !== '') {
+        const value = check(key, fromText(key, variable), variableOf(key))
+        return { key, origin: 'environment', value: placed(key, value, cwd) }
+      }
+      const value = inFile.get(key)
+      return value === undefined
+        ? { key, origin: 'default', value: usual }
+        : { key, origin: 'file', value: placed(key, value, dirname(path)) }
+    })()
+    found.set(key, entry)
+  }
+  return new Config(path, found)
+}
+
+/** The variable of a key: `audit.max_bytes` is `STRONGHOLD_AUDIT_MAX_BYTES`. */
+export function variableOf(key: Key): string {
+  return `STRONGHOLD_${key.toUpperCase().replaceAll('.', '_')}`
+}
+
+/** A value as TOML writes it, and `config` prints it. */
+export function printValue(value: Value): string {
+  return stringify({ value }).slice('value = '.length).trim()
+}
+
+/**
+ * A file with one setting changed; comments and everything else stay. Pure.
+ *
+ * @throws `Failure` `usage` for a key or a value that does not fit
+ */
+export function changed(text: string, key: string, value: string): string {
+  const known = assertKey(key)
+  const printed = printValue(check(known, fromText(known, value), known))
+  const dot = known.lastIndexOf('.')
+  const table = dot === -1 ? '' : known.slice(0, dot)
+  const name = known.slice(dot + 1)
+  const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  let current = ''
+  let end = table === '' ? 0 : -1
+  for (const [index, line] of lines.entries()) {
+    const header = /^\s*\[([^[\]]+)\]/.exec(line)?.[1]?.trim()
+    if (header !== undefined) {
+      current = header
+      if (header === table) end = index + 1
+      continue
+    }
+    if (current !== table) continue
+    const comment = new RegExp(`^(\\s*)${name}\\s*=[^#]*(#.*)?$`).exec(line)
+    if (comment !== null) {
+      const [, indent = '', rest] = comment
+      lines[index] = `${indent}${name} = ${printed}${rest === undefined ? '' : ` ${rest}`}`
+      return `${lines.join('\n')}\n`
+    }
+    if (line.trim() !== '') end = index + 1
+  }
+  const line = `${name} = ${printed}`
+  if (end === -1) lines.push(...(lines.length > 0 ? [''] : []), `[${table}]`, line)
+  else lines.splice(end, 0, line)
+  return `${lines.join('\n')}\n`
+}
+
+/** Writes one setting into the file, whole or not at all. @throws as `changed` and `readConfig` */
+export function writeSetting(path: string, key: string, value: string): void {
+  readFile(path)
+  const text = changed(textOf(path), key, value)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    writeFileSync(temporary, text, { mode: 0o600 })
+    readFile(temporary)
+    renameSync(temporary, path)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
+function readFile(path: string): Map<Key, Value> {
+  let tables
+  try {
+    tables = parse(textOf(path))
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    throw new Failure('usage', `cannot read ${quoted(path)}`, {
+      reason: `line ${error.line}, column ${error.column}: no TOML`,
+      cause: error,
+    })
+  }
+  const values = new Map<Key, Value>()
+  const walk = (table: Readonly<Record<string, unknown>>, front: string): void => {
+    for (const [name, value] of Object.entries(table)) {
+      const key = `${front}${name}`
+      const isTable = typeof value === 'object' && value !== null && !Array.isArray(value)
+      if (isTable && Object.keys(SETTINGS).some((one) => one.startsWith(`${key}.`))) {
+        walk(value as Readonly<Record<string, unknown>>, `${key}.`)
+      } else {
+        const known = assertKey(key, path)
+        values.set(known, check(known, value, key))
+      }
+    }
+  }
+  walk(tables, '')
+  return values
+}
+
+function assertKey(key: string, path?: string): Key {
+  if (Object.hasOwn(SETTINGS, key)) return key as Key
+  const meant = nearest(key, Object.keys(SETTINGS))
+  throw new Failure(
+    'usage',
+    path === undefined ? 'cannot use setting' : `cannot read ${quoted(path)}`,
+    {
+      reason: `there is no setting ${quoted(key)}`,
+      hint: meant === undefined ? 'stronghold config show' : `write ${meant}`,
+    },
+  )
+}
+
+function check(key: Key, value: unknown, where: string): Value {
+  const { schema, says } = SETTINGS[key] as Setting
+  const found = schema.safeParse(value)
+  if (found.success) return found.data
+  throw new Failure('usage', `cannot use setting ${key}`, {
+    reason: `${where} is ${quoted(String(value))}: ${found.error.issues[0]?.message ?? 'it does not fit'}`,
+    hint: `${key}: ${says}`,
+  })
+}
+
+/** Text of a flag, a variable or an operand as the value that a key takes. */
+function fromText(key: Key, text: string): unknown {
+  const { usual } = SETTINGS[key] as Setting
+  if (typeof usual === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
+  if (typeof usual === 'number') return /^-?[0-9]{1,15}$/.test(text) ? Number(text) : text
+  return text
+}
+
+/** Files are relative to where they were named. */
+function placed(key: Key, value: Value, from: string): Value {
+  return typeof value === 'string' && key.endsWith('_file') ? resolve(from, value) : value
+}

@@ -1,0 +1,117 @@
+/**
+ * The owner door of a home, for one call: the vault is opened in this process, unlocked, used and let go. Whoever talks to
+ * a daemon instead gets the same door over its socket.
+ */
+import { openGuard } from '@stronghold/guard'
+import type { OwnerDoor } from '@stronghold/guard'
+import { isVaultError, openVault } from '@stronghold/vault'
+import type { OpenVault } from '@stronghold/vault'
+
+import { readBook } from './book.ts'
+import type { Config } from './config.ts'
+import { Failure, failureOf } from './failure.ts'
+import { hasVault, peerOf } from './home.ts'
+import type { Home } from './home.ts'
+import type { Io } from './io.ts'
+import { sourceOf, unlockBy } from './passphrase.ts'
+import type { Terminal } from './terminal.ts'
+
+/** How long another process may keep the vault to itself before we give up, in milliseconds. */
+const MAX_HELD_MS = 5000
+const RETRY_MS = 100
+
+/** Whose door, and how it is unlocked. */
+export interface DoorInit {
+  readonly io: Io
+  readonly terminal: Terminal
+  readonly home: Home
+  readonly config: Config
+  /** The command's options: they may say what unlocks. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** What a second process is told that finds the vault held. */
+  readonly command: string
+}
+
+/**
+ * Runs `work` on the unlocked vault of a home.
+ *
+ * @throws `Failure` `not_found` without a vault, `locked` where nothing unlocks it, `conflict` where another process holds
+ *   it for longer than 5 s
+ */
+export async function withOwner<T>(
+  init: DoorInit,
+  work: (owner: OwnerDoor) => Promise<T>,
+): Promise<T> {
+  const { home, config, io } = init
+  if (!hasVault(home)) throw noVault(home)
+  const source = sourceOf(init.options, config)
+  const vault = await openHeld(init)
+  let peer: string
+  try {
+    peer = await peerOf(home)
+  } catch (error) {
+    await vault.close()
+    throw error
+  }
+  await using guard = openGuard(
+    { vault, peer, limits: { maxAuditBytes: config.number('audit.max_bytes') } },
+    { clock: io.clock },
+  )
+  const { owner } = guard
+  await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+  await reconcile(init, owner)
+  return await work(owner)
+}
+
+/** No vault stands in the home that was meant. */
+export function noVault(home: Home): Failure {
+  return new Failure('not_found', 'cannot open the vault', {
+    reason: `there is none in ${home.path}`,
+    hint: home.isNamed ? `stronghold init --home ${home.path}` : 'stronghold init',
+  })
+}
+
+/** Opens the vault of a home, locked; waits a while for another process to let go of it. */
+export async function openHeld({ io, home, config, command }: DoorInit): Promise<OpenVault> {
+  const untilMs = io.clock.nowMs() + MAX_HELD_MS
+  for (;;) {
+    try {
+      return await openVault(
+        {
+          at: home.vault,
+          command: `stronghold ${command}`,
+          memory: { requireLocked: config.switch('memory.require_locked') },
+        },
+        { clock: io.clock },
+      )
+    } catch (error) {
+      if (!isVaultError(error, { reason: 'held' })) throw error
+      if (io.clock.nowMs() >= untilMs) throw heldBy(error)
+      await io.sleep(RETRY_MS)
+    }
+  }
+}
+
+function heldBy(error: Error): Failure {
+  const { reason } = failureOf(error)
+  return new Failure('conflict', 'cannot open the vault', {
+    reason: reason ?? 'another process holds it',
+    hint: 'wait until it is done, or end it',
+    cause: error,
+  })
+}
+
+/** What was written into the book while the vault was locked: blocks count, and who is to be known is said. */
+async function reconcile({ home, terminal }: DoorInit, owner: OwnerDoor): Promise<void> {
+  const book = readBook(home)
+  if (book.length === 0) return
+  const known = new Map((await owner.peers()).map((one) => [one.peer, one]))
+  for (const { peer, name, blocked } of book) {
+    const found = known.get(peer)
+    if (found === undefined && !blocked) {
+      await terminal.note(
+        `note: ${name} waits to be known; if ${peer} is theirs: stronghold peer add ${name} ${peer}`,
+      )
+    } else if (blocked && found?.blocked === false) await owner.blockPeer(peer, true)
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * What the program sees of the machine: streams, environment, directory, clock, terminal. Everything comes in by this one
+ * value, so that a test is a machine of its own. It knows no command.
+ */
+import type { Clock } from '@stronghold/vault'
+
+/** Where results or messages go. */
+export interface Sink {
+  /** Is it a terminal. */
+  readonly isTerminal: boolean
+  /** Columns of the terminal; `undefined` where it is none or does not say. */
+  readonly columns: number | undefined
+  /** Resolves when there is room for more. */
+  write(data: string | Uint8Array): Promise<void>
+}
+
+/** Where input comes from. */
+export interface Source extends AsyncIterable<Uint8Array> {
+  readonly isTerminal: boolean
+  /** The descriptor, where secrets are read past the heap; `undefined` in tests that have none. */
+  readonly descriptor: number | undefined
+}
+
+/** The terminal of the person in front of it, whatever stdin and stdout are. */
+export interface PersonalTerminal extends Disposable {
+  write(text: string): void
+  /**
+   * Reads one byte into a place, without it being shown. Blocks until there is one.
+   *
+   * @returns false at the end
+   */
+  readByte(into: Uint8Array, at: number): boolean
+}
+
+/** The machine as the program sees it. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Absolute. */
+  readonly cwd: string
+  /** The home directory of the user, absolute. */
+  readonly userHome: string
+  readonly stdin: Source
+  readonly stdout: Sink
+  readonly stderr: Sink
+  readonly clock: Clock
+  /** What the clock's timers are not: keeps the process alive. */
+  sleep(ms: number): Promise<void>
+  /** `undefined` where nobody sits in front. */
+  openTerminal(): PersonalTerminal | undefined
+}

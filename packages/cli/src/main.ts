@@ -1,0 +1,84 @@
+/**
+ * One run of the program: a command line and a machine in, an exit code out. No globals, so that tests call it. Everything
+ * that is thrown ends here.
+ */
+import { COMMANDS } from './commands/table.ts'
+import type { Call } from './command.ts'
+import { readConfig } from './config.ts'
+import { exitOf } from './exits.ts'
+import { Failure, failureOf } from './failure.ts'
+import { commandHelp, nounHelp, overview } from './help.ts'
+import { locateHome } from './home.ts'
+import type { Io } from './io.ts'
+import { readLine } from './line.ts'
+import type { Line } from './line.ts'
+import { Terminal } from './terminal.ts'
+
+/**
+ * Runs one command.
+ *
+ * @param args - what stands behind the program's name
+ * @returns the exit code (`docs/cli.md`)
+ */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  // Asked for before the line is read: an error is JSON, too.
+  const terminal = new Terminal({ io, json: wantsJson(args) })
+  try {
+    if (args.some((arg) => arg.includes('\0'))) {
+      throw new Failure('usage', 'cannot read the command line', { reason: 'it holds a zero byte' })
+    }
+    return await run(readLine(args, COMMANDS), io, terminal)
+  } catch (error) {
+    const failure = failureOf(error)
+    await terminal.failure(failure)
+    if (failure.exit === 'internal' && (io.env['STRONGHOLD_DEBUG'] ?? '') !== '') {
+      await io.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`)
+    }
+    return exitOf(failure.exit)
+  } finally {
+    terminal.endProgress()
+  }
+}
+
+async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
+  if (line.kind === 'help') {
+    const style = {
+      columns: Math.min(terminal.columns, 100),
+      strong: (text: string) => terminal.strong(text),
+    }
+    const { command, noun } = line
+    const text =
+      command !== undefined
+        ? commandHelp(command, style)
+        : noun === undefined
+          ? overview(COMMANDS, style)
+          : nounHelp(noun, COMMANDS, style)
+    await io.stdout.write(`${text}\n`)
+    return 0
+  }
+  const { command, operands, options } = line
+  const home = locateHome(io, typeof options['home'] === 'string' ? options['home'] : undefined)
+  const config = readConfig({ path: home.config, env: io.env, flags: options, cwd: io.cwd })
+  const call: Call = {
+    io,
+    terminal,
+    home,
+    config,
+    json: options['json'] === true,
+    dryRun: options['dry-run'] === true,
+    operands,
+    options: options as Call['options'],
+    commands: COMMANDS,
+    withOwner: async (work) => {
+      // Half a second of cryptography that help, completion and the peer book do not need.
+      const { withOwner } = await import('./door.ts')
+      return await withOwner({ io, terminal, home, config, options, command: command.name }, work)
+    },
+  }
+  return (await command.run(call)) ?? 0
+}
+
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return (end === -1 ? args : args.slice(0, end)).includes('--json')
+}

@@ -1,0 +1,196 @@
+/**
+ * What unlocks a vault, on its way in: from a file, a descriptor or a person, straight into locked memory. It never comes
+ * by the command line, and never stands in a string.
+ */
+import { createKeyFile, readPassphrase, sealTo, Slab } from '@stronghold/vault'
+import type { Credential, Secret } from '@stronghold/vault'
+import type { UnlockBy } from '@stronghold/guard'
+import { equalBytes } from '@stronghold/core'
+import { existsSync } from 'node:fs'
+
+import type { Config } from './config.ts'
+import { Failure, quoted } from './failure.ts'
+import type { Io, PersonalTerminal } from './io.ts'
+
+/** Longest passphrase, in bytes. */
+const MAX_PASSPHRASE_BYTES = 1024
+/** Room for two passphrases and the buffers around them. */
+const SLAB_BYTES = 64 * 1024
+
+/** Where what unlocks comes from. */
+export type UnlockSource =
+  | { readonly from: 'file'; readonly path: string }
+  | { readonly from: 'descriptor'; readonly descriptor: number }
+  | { readonly from: 'key-file'; readonly path: string }
+  | { readonly from: 'person' }
+
+/**
+ * Which source there is: a flag goes before the environment and the file. `undefined` where only a person is left.
+ *
+ * @throws `Failure` `usage` for several flags at once, and a descriptor that is none
+ */
+export function sourceOf(
+  options: Readonly<Record<string, unknown>>,
+  config: Config,
+): UnlockSource | undefined {
+  const flags = ['passphrase-file', 'passphrase-fd', 'key-file'].filter(
+    (name) => options[name] !== undefined,
+  )
+  if (flags.length > 1) {
+    throw new Failure('usage', 'cannot unlock the vault', {
+      reason: `${flags.map((name) => `--${name}`).join(' and ')} say different things`,
+    })
+  }
+  const descriptor = options['passphrase-fd']
+  if (typeof descriptor === 'string') {
+    if (!/^[0-9]{1,3}$/.test(descriptor)) {
+      throw new Failure('usage', 'cannot read the passphrase', {
+        reason: `--passphrase-fd is ${quoted(descriptor)}, no number of an open descriptor`,
+      })
+    }
+    return { from: 'descriptor', descriptor: Number(descriptor) }
+  }
+  const rank = { flag: 0, environment: 1, file: 2, default: 3 }
+  const [first] = [config.find('passphrase_file'), config.find('key_file')]
+    .filter(({ value }) => value !== undefined)
+    .sort((a, b) => rank[a.origin] - rank[b.origin])
+  if (first === undefined) return undefined
+  const path = String(first.value)
+  return first.key === 'key_file' ? { from: 'key-file', path } : { from: 'file', path }
+}
+
+/** Asks a person where nothing else is at hand. @throws `Failure` `locked` where nobody sits in front */
+function terminalOf(io: Io): PersonalTerminal {
+  const terminal = io.openTerminal()
+  if (terminal !== undefined) return terminal
+  throw new Failure('locked', 'cannot unlock the vault', {
+    reason: 'no passphrase is at hand, and there is no terminal to ask on',
+    hint: 'name a --passphrase-file or --passphrase-fd, or set STRONGHOLD_PASSPHRASE_FILE',
+  })
+}
+
+/** What unlocks, as the owner door takes it: a passphrase sealed to the door's key. */
+export function unlockBy(source: UnlockSource | undefined, io: Io, boxKey: Uint8Array): UnlockBy {
+  switch (source?.from) {
+    case 'file':
+      return { by: 'passphrase-file', path: source.path }
+    case 'key-file':
+      return { by: 'key-file', path: source.path }
+    case 'descriptor':
+    case 'person':
+    case undefined: {
+      using slab = new Slab({ bytes: SLAB_BYTES })
+      using secret =
+        source?.from === 'descriptor'
+          ? readPassphrase(source.descriptor, slab)
+          : ask(io, slab, 'Passphrase: ')
+      return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
+    }
+  }
+}
+
+/** What a new vault will be unlocked by. A person says it twice; a key file that is not there is made. */
+export async function withNewCredential<T>(
+  source: UnlockSource | undefined,
+  io: Io,
+  use: (credential: Credential) => Promise<T>,
+): Promise<T> {
+  const { readKeyFile, readPassphraseFile } = await import('@stronghold/vault')
+  using slab = new Slab({ bytes: SLAB_BYTES })
+  switch (source?.from) {
+    case 'key-file': {
+      using secret = existsSync(source.path)
+        ? readKeyFile(source.path, slab)
+        : createKeyFile(source.path, slab)
+      return await use({ keyFile: secret.bytes })
+    }
+    case 'file': {
+      using secret = readPassphraseFile(source.path, slab)
+      return await use({ passphrase: secret.bytes })
+    }
+    case 'descriptor': {
+      using secret = readPassphrase(source.descriptor, slab)
+      return await use({ passphrase: secret.bytes })
+    }
+    case 'person':
+    case undefined: {
+      using secret = ask(io, slab, 'New passphrase: ')
+      using again = ask(io, slab, 'The same again: ')
+      if (!equalBytes(secret.bytes, again.bytes)) {
+        throw new Failure('usage', 'cannot make the vault', {
+          reason: 'the two passphrases differ',
+          hint: 'stronghold init',
+        })
+      }
+      return await use({ passphrase: secret.bytes })
+    }
+  }
+}
+
+/**
+ * One line from the person in front, which is not shown.
+ *
+ * @throws `Failure` `locked` where nobody is there or the person gives up, `usage` past 1,024 bytes
+ */
+export function ask(io: Io, slab: Slab, question: string): Secret {
+  using terminal = terminalOf(io)
+  using room = slab.take(MAX_PASSPHRASE_BYTES + 1)
+  const { bytes } = room
+  terminal.write(question)
+  let length = 0
+  const end = (): void => {
+    terminal.write('\r\n')
+  }
+  for (;;) {
+    if (length > MAX_PASSPHRASE_BYTES) {
+      end()
+      throw new Failure('usage', 'cannot use the passphrase', {
+        reason: `it is longer than ${MAX_PASSPHRASE_BYTES} bytes`,
+      })
+    }
+    const isThere = terminal.readByte(bytes, length)
+    const byte = isThere ? bytes[length] : undefined
+    switch (byte) {
+      case LINE_FEED:
+      case CARRIAGE_RETURN:
+        end()
+        if (length === 0) {
+          throw new Failure('locked', 'cannot unlock the vault', {
+            reason: 'no passphrase was given',
+          })
+        }
+        return slab.copy(bytes.subarray(0, length))
+      case undefined:
+      case INTERRUPT:
+      case END_OF_INPUT:
+        end()
+        throw new Failure('locked', 'cannot unlock the vault', {
+          reason: 'no passphrase was given',
+        })
+      case BACKSPACE:
+      case DELETE:
+        length = beforeLast(bytes, length)
+        break
+      case KILL_LINE:
+        length = 0
+        break
+      default:
+        length++
+    }
+  }
+}
+
+const INTERRUPT = 0x03
+const END_OF_INPUT = 0x04
+const BACKSPACE = 0x08
+const LINE_FEED = 0x0a
+const CARRIAGE_RETURN = 0x0d
+const KILL_LINE = 0x15
+const DELETE = 0x7f
+
+/** Where the last character begins: bytes 10xxxxxx go on with the one before them. */
+function beforeLast(bytes: Uint8Array, length: number): number {
+  let at = Math.max(length - 1, 0)
+  while (at > 0 && ((bytes[at] ?? 0) & 0xc0) === 0x80) at--
+  return at
+}
