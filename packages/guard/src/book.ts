@@ -12,25 +12,13 @@ import type { KnownPeer, RuleVersion } from './doors.ts'
 import { decodeHeld, encodeHeld, requestKey } from './held.ts'
 import type { HeldRequest } from './held.ts'
 import type { Journal } from './journal.ts'
+import { KINDS } from './kinds.ts'
 import type { GuardLimits } from './limits.ts'
 import { compile } from './rules/decide.ts'
 import type { CompiledRules } from './rules/decide.ts'
 import { parseRules, writeRule } from './rules/parse.ts'
 import type { WrittenRule } from './rules/parse.ts'
 import type { Rule, Vocabulary } from './rules/rule.ts'
-
-/** Kinds of rows that are the guard's (`vault-format.md §2`). */
-export const KINDS = {
-  rules: 16,
-  ruleHistory: 17,
-  peer: 18,
-  request: 19,
-  grant: 20,
-  usage: 21,
-  ticket: 22,
-  key: 23,
-  bucket: 24,
-} as const
 
 const RULES_ID = encodeUtf8('rules')
 const CERTIFICATE_ID = encodeUtf8('certificate')
@@ -255,6 +243,15 @@ export class Book {
   putRequest(tx: VaultTransaction, journal: Journal, held: HeldRequest): void {
     this.#setRequest(journal, held.peer, held.id, held)
     tx.put(KINDS.request, rowIdOf(held.peer, held.id), encodeHeld(held))
+  }
+
+  /** After a restore nothing that was pending is: its peer asks again. */
+  forgetRequests(tx: VaultTransaction): void {
+    for (const { id } of [...tx.rows(KINDS.request)]) tx.remove(KINDS.request, id)
+    this.#requests.clear()
+    this.#kept.clear()
+    this.#pending.clear()
+    this.#pendingTotal = 0
   }
 
   /** Forgets a request. */

@@ -26,7 +26,6 @@ import type { Ledger } from './ledger.ts'
 import { encodeLeaf } from './receipts.ts'
 import type { Use } from './receipts.ts'
 import { isGrantable } from './rules/decide.ts'
-import type { Rule } from './rules/rule.ts'
 import type { Trail } from './trail.ts'
 
 /** What a transaction of the desk works on. */
@@ -172,7 +171,7 @@ export class Desk {
     })
     const runs = transition.effects.includes('execute') || transition.state.phase === 'approved'
     if (runs && forMs !== undefined && looked !== undefined) {
-      this.#ledger.remember(work, held.peer, looked.reach, this.#ruleOf(ask.rule), forMs)
+      this.#remember(work, held.peer, looked, ask.rule, forMs)
     }
     const after = this.#apply(work, held, transition, looked, [options.by])
     if (choice === 'deny-and-block') this.block(work, held.peer, true)
@@ -214,6 +213,7 @@ export class Desk {
   /** Ends what has reached its deadline, forgets what is long over. */
   sweep(work: Work): void {
     const now = work.tx.nowMs
+    this.#ledger.sweep(work)
     for (const held of [...this.#book.requests()]) {
       if (now < held.expiresAtMs) continue
       if (now >= held.expiresAtMs + this.#limits.keepAfterDeadlineMs) {
@@ -460,8 +460,15 @@ export class Desk {
     return undefined
   }
 
-  #ruleOf(id: string): Rule | undefined {
-    return this.#book.rules.rules.find((rule) => rule.id === id)
+  #remember(work: Work, peer: string, looked: Looked, asked: string, forMs: number): void {
+    const rule = this.#book.rules.rules.find(({ id }) => id === asked)
+    if (rule === undefined) return
+    const { cells } = looked.decided.decision
+    const grants = this.#ledger.remember(work, peer, looked.reach, { cells, rule, forMs })
+    if (typeof grants === 'string') return
+    for (const { id } of grants) {
+      this.#trail.append(work.tx, work.journal, 'grant', { change: 'made', id, peer })
+    }
   }
 }
 

@@ -263,11 +263,13 @@ class LocalGuard implements Guard, NetworkDoor {
   #begin(): void {
     const vault = this.#vault
     const limits = this.#limits
-    const parts = vault.transaction((tx) => ({
-      book: new Book(tx, VOCABULARY, limits),
-      ledger: new Ledger(),
-      trail: new Trail(vault, limits),
-    }))
+    const parts = vault.transaction((tx) => {
+      const book = new Book(tx, VOCABULARY, limits)
+      const ledger = new Ledger(tx, book.rules.rules, limits)
+      if (ledger.restored) book.forgetRequests(tx)
+      for (const { reserved } of book.requests()) ledger.reserveStanding(reserved)
+      return { book, ledger, trail: new Trail(vault, limits) }
+    })
     const vaultId = vault.head().vault
     this.#open = {
       ...parts,

@@ -520,7 +520,7 @@ export class OwnerDesk implements OwnerDoor {
   }
 
   async grants(): Promise<readonly Grant[]> {
-    return this.#init.open().ledger.grants()
+    return this.#init.open().ledger.grants(this.#init.clock.nowMs())
   }
 
   async revokeGrant(id: string): Promise<boolean> {
