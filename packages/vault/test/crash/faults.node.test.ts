@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 
 import { Lane } from './lane.ts'
 
@@ -130,6 +130,7 @@ describe('a vault whose writer', () => {
   })
 
   const mounted = mountTmpfs('size=128k')
+  afterAll(() => mounted?.unmount())
   it.skipIf(mounted === undefined)(
     `fills its disk loses nothing and says so${mounted === undefined ? ' (skipped: cannot mount)' : ''}`,
     TIMEOUT,
@@ -153,7 +154,7 @@ describe('a vault whose writer', () => {
         spawnSync('mount', ['-o', 'remount,rw', mounted.path])
         vault.check()
       } finally {
-        mounted.unmount()
+        spawnSync('mount', ['-o', 'remount,rw', mounted.path])
       }
     },
   )
