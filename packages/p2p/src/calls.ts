@@ -308,7 +308,7 @@ export class Calls implements CallTaker {
 
   /** Whether a channel had better be replaced, and can be. */
   #isTired(channel: AskingChannel): boolean {
-    return channel !== this.#last && channel.budget?.tired === true
+    return channel !== this.#last && channel.tired
   }
 
   /** A relay carries little: more at once would end the connection before the first answer. */

@@ -29,10 +29,21 @@ export type TransportFactory = (components: never) => Transport
 /** Makes a service from the parts of a libp2p node. */
 export type ServiceFactory = (components: never) => unknown
 
+/** What a dial past libp2p's queue may ask of a transport. */
+export interface PunchDialOptions {
+  signal: AbortSignal
+  /** Whether we speak first. Default true. */
+  initiator?: boolean
+  /** As `TcpDialOptions` has them. */
+  localPort?: number
+  localAddress?: string
+}
+
 /** The parts of libp2p that a node reaches beside its public interface. */
 export interface Libp2pParts extends UpgraderComponents {
   transportManager: {
     listen(addresses: unknown[]): Promise<void>
+    dial(address: Multiaddr, options: PunchDialOptions): Promise<Connection>
     getListeners(): { getAddrs(): { toString(): string }[]; close(): Promise<void> }[]
   }
   registrar: Pick<Registrar, 'getProtocols' | 'handle'>

@@ -43,8 +43,12 @@ export class Connections {
     const id = `c${this.#next}`
     this.#next += 1
     const { direction, remoteAddress, security, relayed, peer, openedAtMs } = info
+    const isReplaced = (): boolean => relayed && this.best(peer, true)?.info.relayed === false
     const live: Live = {
       peer,
+      get replaced() {
+        return isReplaced()
+      },
       info: Object.freeze({ id, ...info }),
       facts: Object.freeze({ id, direction, remoteAddress, security, relayed }),
       connection: undefined,

@@ -220,6 +220,18 @@ export interface RelayLostEvent extends EventBase {
   readonly retryAtMs: number
 }
 
+/** A direct connection was tried for, in the place of one through a relay. */
+export interface DirectEvent extends EventBase {
+  readonly type: 'direct'
+  readonly peer: PeerId
+  /** Whether one stands now. Where not, the relayed one stays. */
+  readonly reached: boolean
+  /** Attempts to punch: 0 where none was needed, or it came to none. */
+  readonly attempts: number
+  /** For people, where it failed. */
+  readonly message?: string
+}
+
 /** This subscriber was too slow: so many events were dropped just here. */
 export interface MissedEvent extends EventBase {
   readonly type: 'missed'
@@ -246,6 +258,7 @@ export type NodeEvent =
   | ObservedAddressEvent
   | RelayReservedEvent
   | RelayLostEvent
+  | DirectEvent
   | FoundEvent
   | FindFailedEvent
   | MissedEvent
@@ -280,6 +293,7 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   findFailed: true,
   relayReserved: true,
   relayLost: true,
+  direct: true,
 }
 
 /** How to subscribe. */

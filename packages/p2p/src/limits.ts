@@ -134,6 +134,16 @@ export interface P2pLimits {
   maxObservedAddresses: number
   /** How long the word of a connection holds that is gone. Default 30 min. */
   observedTtlMs: number
+  /** Longest one attempt to punch, or to dial back a peer that came through a relay, may take. Default 3,000. */
+  punchTimeoutMs: number
+  /** How long a peer with which punching failed is left alone. Default 10 min. */
+  punchRetryMs: number
+  /** Peers with which a direct connection is tried for at once. The next one stays relayed. Default 16. */
+  maxPunches: number
+  /** Addresses told, and dialled, in one attempt to punch. Those after are ignored. Default 4. */
+  maxPunchAddresses: number
+  /** Peers with which punching failed that are remembered. The oldest is forgotten. Default 1,024. */
+  maxPunchFailures: number
 
   // Relays: what we give as one
   /** Peers with a reservation. The next one is refused. Default 128. */
@@ -298,6 +308,11 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxObservations: 256,
   maxObservedAddresses: 4,
   observedTtlMs: 30 * MINUTE,
+  punchTimeoutMs: 3000,
+  punchRetryMs: 10 * MINUTE,
+  maxPunches: 16,
+  maxPunchAddresses: 4,
+  maxPunchFailures: 1024,
   maxRelayReservations: 128,
   maxRelayReservationsPerAddress: 16,
   relayReservationMs: 60 * MINUTE,

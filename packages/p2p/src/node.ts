@@ -49,8 +49,11 @@ import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
 import type { AddressEntry } from './reach/addresses.ts'
 import { Observed } from './reach/observed.ts'
+import { PUNCH_PROTOCOL } from './reach/punch.ts'
+import { Punches } from './reach/punches.ts'
+import type { PunchDial, Relayed } from './reach/punches.ts'
 import type { RelayLink } from './reach/relay-client.ts'
-import { budgetOf, relayTransport } from './reach/relay-transport.ts'
+import { budgetOf, circuitAddress, relayTransport } from './reach/relay-transport.ts'
 import { checkRelayInit, isRelayListen, Relays } from './reach/relays.ts'
 import type { RelayControl, RelayInit } from './reach/relays.ts'
 import { Requests } from './requests.ts'
@@ -299,6 +302,8 @@ class P2pNode implements Node {
   readonly #admission: Admission
   readonly #requests: Requests
   readonly #relays: Relays
+  readonly #punches: Punches | undefined
+  readonly #awaited = new Set<{ peer: PeerId; direct(): void }>()
   readonly #ways: Ways
   readonly #finding: Finding
   readonly #connections = new Connections()
@@ -362,6 +367,7 @@ class P2pNode implements Node {
         this.#onRelay(event)
       },
     })
+    this.#punches = (init.relay?.punch ?? true) ? new Punches(this.#punchesInit(limits)) : undefined
     this.#ways = waysOf(init.find ?? {}, {
       peer: this.peer,
       clock,
@@ -477,6 +483,9 @@ class P2pNode implements Node {
         addresses: detail.listenAddrs.map((one) => addressOf(one)),
         ...(detail.agentVersion === undefined ? {} : { agent: detail.agentVersion }),
       })
+      const told = detail.listenAddrs.map((one) => addressOf(one))
+      const speaks = detail.protocols.includes(PUNCH_PROTOCOL)
+      if (info.relayed) void this.#punches?.lead(this.#relayedOf(info), told, speaks)
     })
     libp2p.addEventListener('self:peer:update', () => {
       this.#finding.refresh()
@@ -490,6 +499,17 @@ class P2pNode implements Node {
           if (!taken) stream.abort(new Error('not taken'))
         },
         { maxInboundStreams: Infinity, maxOutboundStreams: Infinity },
+      )
+    }
+    if (this.#punches !== undefined) {
+      await composed.parts.registrar.handle(
+        PUNCH_PROTOCOL,
+        (stream, connection) => {
+          const info = composed.upgrader.infoOf(connection)
+          const taken = info !== undefined && this.#takePunch(PUNCH_PROTOCOL, pipeOf(stream), info)
+          if (!taken) stream.abort(new Error('not taken'))
+        },
+        { maxInboundStreams: Infinity, maxOutboundStreams: Infinity, runOnLimitedConnection: true },
       )
     }
     for (const protocol of this.#ways.serves.keys()) {
@@ -659,6 +679,7 @@ class P2pNode implements Node {
     await this.#finding.stop()
     await this.#ways.stop()
     this.#firewall.close()
+    this.#punches?.close()
     this.#relays.close()
     await this.#requests.stopAnswering()
     this.#mark(this.#connections.list(), 'closed')
@@ -691,7 +712,8 @@ class P2pNode implements Node {
     const live = this.#connections.of(info)
     live.connection = connection
     live.budget = budgetOf(connection)
-    if (live.budget !== undefined) this.#watchTired(live)
+    if (info.relayed) this.#watchTired(live)
+    else for (const one of [...this.#awaited]) if (one.peer === info.peer) one.direct()
     const { peer, direction, remoteAddress: address, transport, security, muxer, relayed } = info
     const about = { peer, connection: live.info.id, address, direction }
     this.#events.emit({ type: 'connected', ...about, transport, security, muxer, relayed })
@@ -961,16 +983,104 @@ class P2pNode implements Node {
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
   }
 
-  /** A connection whose budget is half used up is closed once another has taken its place and nothing runs on it. */
+  /** One that is half used up, or stands beside a direct one, is closed once another took its place and nothing runs on it. */
   #watchTired(live: Live): void {
     this.#clock.setTimer(TIRED_POLL_MS, () => {
       if (live.connection?.status !== 'open' || this.#stopped !== undefined) return
       const { budget, peer } = live
-      const replaced = budget?.tired === true && this.#connections.best(peer) !== undefined
-      if (replaced && ![...live.channels].some((channel) => channel.busy)) {
+      const renewed = budget?.tired === true && this.#connections.best(peer) !== undefined
+      if (
+        (renewed || live.replaced === true) &&
+        ![...live.channels].some((channel) => channel.busy)
+      ) {
         void this.#close(live, 'replaced')
       } else this.#watchTired(live)
     })
+  }
+
+  // Direct connections in the place of relayed ones
+
+  #punchesInit(limits: Readonly<P2pLimits>): ConstructorParameters<typeof Punches>[0] {
+    return {
+      limits,
+      clock: this.#clock,
+      direct: (peer, signal) => this.#direct(peer, signal),
+      dial: (relayed, dial, signal) => this.#dialDirectly(relayed, dial, signal),
+      wants: (peer) => this.#requests.serves(peer),
+      emit: (event) => {
+        this.#events.emit(event)
+      },
+    }
+  }
+
+  #relayedOf(info: ConnectionInfo): Relayed {
+    const { peer, direction, remoteAddress } = info
+    const { relay = remoteAddress } = circuitAddress(remoteAddress) ?? {}
+    return {
+      peer,
+      direction,
+      relay,
+      own: () => {
+        const observed = this.#towards(relay)?.observed
+        return observed === undefined ? [] : [observed]
+      },
+      open: (protocol) => this.#openOn(this.#connections.of(info), protocol),
+    }
+  }
+
+  /** The connection to a relay that we dialled: its port is one that our router knows. */
+  #towards(relay: Address): Live | undefined {
+    const peer = /\/p2p\/([^/]+)$/.exec(relay)?.[1]
+    if (peer === undefined) return undefined
+    return this.#connections.list(peer as PeerId).findLast(({ info, connection }) => {
+      const { relayed, direction, transport } = info
+      const open = connection?.status === 'open'
+      return open && !relayed && direction === 'outbound' && transport === 'tcp'
+    })
+  }
+
+  async #direct(peer: PeerId, signal: AbortSignal): Promise<void> {
+    if (this.#connections.best(peer, true)?.info.relayed === false) return
+    const came = Promise.withResolvers<undefined>()
+    const waiting = {
+      peer,
+      direct: () => {
+        came.resolve(undefined)
+      },
+    }
+    const aborted = (): void => {
+      came.reject(signal.reason as Error)
+    }
+    this.#awaited.add(waiting)
+    signal.addEventListener('abort', aborted, { once: true })
+    if (signal.aborted) aborted()
+    try {
+      await came.promise
+    } finally {
+      this.#awaited.delete(waiting)
+      signal.removeEventListener('abort', aborted)
+    }
+  }
+
+  async #dialDirectly({ relay }: Relayed, dial: PunchDial, signal: AbortSignal): Promise<void> {
+    const { parts, upgrader } = this.#running()
+    const { address, role } = dial
+    const towards = role === undefined ? undefined : this.#towards(relay)?.connection
+    const near = towards === undefined ? undefined : upgrader.localOf(towards)
+    if (role !== undefined && near === undefined) throw nowhere(undefined)
+    const made = await parts.transportManager.dial(toMultiaddr(address), {
+      signal,
+      initiator: role !== 'server',
+      ...(near === undefined ? {} : { localPort: near.port, localAddress: near.host }),
+    })
+    const info = upgrader.infoOf(made)
+    // Where nothing was punched it may be dialled there again.
+    if (info !== undefined && role === undefined) this.book.succeeded(info.peer, info.remoteAddress)
+  }
+
+  #takePunch(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
+    if (protocol !== PUNCH_PROTOCOL || this.#punches === undefined || !info.relayed) return false
+    return this.#punches.follow(pipe, this.#relayedOf(info), info)
   }
 
   // Requests
@@ -986,6 +1096,7 @@ class P2pNode implements Node {
     return (
       this.#requests.take(protocol, pipe, this.#connections.of(info)) ||
       this.#takeRelay(protocol, pipe, info) ||
+      this.#takePunch(protocol, pipe, info) ||
       this.#takeServed(protocol, pipe, info)
     )
   }

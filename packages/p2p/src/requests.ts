@@ -60,6 +60,8 @@ export interface Link {
   usedAtMs: number
   /** What it may carry, where a relay bounds that. */
   readonly budget?: ChannelBudget | undefined
+  /** Whether a direct connection to the peer stands beside it. */
+  readonly replaced?: boolean
 }
 
 /** A substream that was opened, and the connection it is on. */
@@ -212,6 +214,11 @@ export class Requests {
     return false
   }
 
+  /** Whether anything is there for the peer to ask. */
+  serves(peer: PeerId): boolean {
+    return this.#server.lookAtChannel(peer).verdict !== 'deny'
+  }
+
   /** Takes an inbound substream. False: not one of ours. */
   take(protocol: string, pipe: Pipe, link: Link): boolean {
     if (protocol === CHANNEL_PROTOCOL) {
@@ -324,6 +331,7 @@ export class Requests {
       clock,
       held,
       budget: () => link.budget,
+      replaced: () => link.replaced === true,
       afterTurn: (run) => {
         transportRuntime.afterTurn(run)
       },

@@ -63,6 +63,8 @@ export interface ChannelInit {
   afterTurn(run: () => void): void
   /** What the connection underneath may carry; undefined: anything. */
   budget?: () => ChannelBudget | undefined
+  /** Whether there is a better connection to the peer: what is new had better go there. */
+  replaced?: () => boolean
   /** The channel is gone; its requests were told before. */
   onClose(error?: Error): void
 }
@@ -270,11 +272,13 @@ export class AskingChannel {
   readonly #line: Line
   readonly #clock: Clock
   readonly #budget: (() => ChannelBudget | undefined) | undefined
+  readonly #replaced: (() => boolean) | undefined
   #stopAck: (() => void) | undefined
 
   constructor(pipe: Pipe, init: ChannelInit) {
     this.#clock = init.clock
     this.#budget = init.budget
+    this.#replaced = init.replaced
     const line = new Line(pipe, init, {
       side: 'asker',
       onFrame: (kind, flags, number, body, owned) => {
@@ -310,6 +314,11 @@ export class AskingChannel {
   /** What the connection underneath may carry; undefined: anything. */
   get budget(): ChannelBudget | undefined {
     return this.#budget?.()
+  }
+
+  /** Whether what is new had better go elsewhere. */
+  get tired(): boolean {
+    return this.budget?.tired === true || this.#replaced?.() === true
   }
 
   /** Why it is closed, where there is more to say than that. */

@@ -14,7 +14,7 @@ import { concat } from '@stronghold/core'
 
 import { isP2pError } from '../errors.ts'
 
-import type { Pipe, PipeEvents } from './pipe.ts'
+import type { LocalEnd, Pipe, PipeEvents } from './pipe.ts'
 
 /** A list of chunks that knows its length, as libp2p passes them. */
 type Chunks = Iterable<Uint8Array> & { byteLength: number }
@@ -239,6 +239,10 @@ class TakenPipe implements Pipe {
 
   get closed(): boolean {
     return this.#pipe.closed
+  }
+
+  get local(): LocalEnd | undefined {
+    return this.#pipe.local
   }
 
   write(chunks: readonly Uint8Array[]): boolean {

@@ -15,6 +15,13 @@ export interface PipeEvents {
   close(error?: Error): void
 }
 
+/** Our end of a socket. */
+export interface LocalEnd {
+  /** An IP address. */
+  readonly host: string
+  readonly port: number
+}
+
 /** Bytes both ways, in order, with backpressure both ways. Starts paused and without a listener. */
 export interface Pipe {
   /**
@@ -41,6 +48,8 @@ export interface Pipe {
   takeSocket?(
     closed?: (error?: Error) => void,
   ): { readonly socket: unknown; readonly head: Uint8Array } | undefined
+  /** Our end of the socket underneath, where there is one and it is open. */
+  readonly local?: LocalEnd | undefined
   /** Bytes written and not yet taken by the layer below. */
   readonly queuedBytes: number
   /** True after `close` was or would have been told. */

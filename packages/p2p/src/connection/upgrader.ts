@@ -35,7 +35,7 @@ import { handleProtocol, selectLazily, selectProtocol } from './negotiate.ts'
 import { TLS_PROTOCOL } from './tls.ts'
 import type { Admission, Refusal, Ticket } from './admission.ts'
 import type { ByteBudget } from './muxer.ts'
-import type { Pipe } from './pipe.ts'
+import type { LocalEnd, Pipe } from './pipe.ts'
 import type { Secured, SecureOptions, Security } from './security.ts'
 
 /** What is known of a connection beside libp2p's own object. */
@@ -106,6 +106,8 @@ export interface P2pUpgrader extends Upgrader {
   dial(attempt: DialAttempt, signal: AbortSignal): Promise<Connection>
   /** What is known of a connection; undefined for one that this upgrader did not secure. */
   infoOf(connection: Pick<Connection, 'timeline'>): ConnectionInfo | undefined
+  /** Our end of its socket, where it has one. */
+  localOf(connection: Pick<Connection, 'timeline'>): LocalEnd | undefined
   /** Its muxer, for streams that are pipes. */
   muxerOf(connection: Pick<Connection, 'timeline'>): Muxer | undefined
   /** Bans an address or prefix and closes its connections. @throws as `Admission.ban` */
@@ -179,6 +181,10 @@ class PipeUpgrader implements P2pUpgrader {
 
   infoOf(connection: Pick<Connection, 'timeline'>): ConnectionInfo | undefined {
     return this.#known.get(connection.timeline)?.info
+  }
+
+  localOf(connection: Pick<Connection, 'timeline'>): LocalEnd | undefined {
+    return this.#known.get(connection.timeline)?.local
   }
 
   muxerOf(connection: Pick<Connection, 'timeline'>): Muxer | undefined {
@@ -286,7 +292,9 @@ class PipeUpgrader implements P2pUpgrader {
     }
     connection.addEventListener('close', leave)
     try {
-      const { protocol, secured } = await this.#secure(raw, pipeOf(connection), time.signal)
+      const below = pipeOf(connection)
+      const { local } = below
+      const { protocol, secured } = await this.#secure(raw, below, time.signal)
       const { remote } = secured
       const refused = ticket.establish(remote.peer)
       if (refused !== undefined) {
@@ -295,7 +303,7 @@ class PipeUpgrader implements P2pUpgrader {
       }
       const pipe = await this.#mux(raw, secured, time.signal)
       const info = this.#describe(raw, remote.peer, protocol)
-      this.#known.set(connection.timeline, { info, encryption: protocol, muxer: undefined })
+      this.#known.set(connection.timeline, { info, encryption: protocol, local, muxer: undefined })
       return await finish({
         ...options,
         signal: time.signal,
@@ -494,6 +502,7 @@ interface Raw {
 interface Known {
   readonly info: ConnectionInfo
   readonly encryption: string
+  readonly local: LocalEnd | undefined
   muxer: Muxer | undefined
 }
 

@@ -36,6 +36,11 @@ export interface RelayInit {
   serve?: boolean | RelayServeInit
   /** Relays to be reached through, each `RELAY/p2p-circuit`: kept in the background, whether they are there now or not. */
   use?: readonly string[]
+  /**
+   * Whether to try for a direct connection, by dialling back and by hole punching, once one through a relay stands. Default:
+   * yes. Where it fails the relayed one stays.
+   */
+  punch?: boolean
 }
 
 /** How it stands with relays. Frozen, prints as JSON. */
@@ -356,10 +361,12 @@ export function isRelayListen(address: Address): boolean {
 /** @throws `TypeError` for what nobody can set up so, `SyntaxError` for what is no peer or address */
 export function checkRelayInit(init: RelayInit): void {
   for (const key of Object.keys(init)) {
-    if (key !== 'serve' && key !== 'use') throw misused(`unknown key ${key.slice(0, 64)}`)
+    if (key !== 'serve' && key !== 'use' && key !== 'punch')
+      throw misused(`unknown key ${key.slice(0, 64)}`)
   }
   for (const one of init.use ?? []) assertListen(parseAddress(one))
-  const { serve = false } = init
+  const { serve = false, punch = true } = init
+  if (typeof punch !== 'boolean') throw misused('punch is neither true nor false')
   if (typeof serve === 'boolean') return
   for (const key of Object.keys(serve)) {
     if (key !== 'allow' && key !== 'quotas') throw misused(`unknown key ${key.slice(0, 64)}`)

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 
 import { concat } from '@stronghold/core'
 
-import type { Pipe, PipeEvents } from '../connection/pipe.ts'
+import type { LocalEnd, Pipe, PipeEvents } from '../connection/pipe.ts'
 import { P2pError } from '../errors.ts'
 import type { P2pLimits } from '../limits.ts'
 
@@ -84,6 +84,11 @@ export class SocketPipe implements Pipe {
 
   get closed(): boolean {
     return this.#inbox.closed
+  }
+
+  get local(): LocalEnd | undefined {
+    const { localAddress: host, localPort: port } = this.#socket
+    return host === undefined || port === undefined ? undefined : { host, port }
   }
 
   write(chunks: readonly Uint8Array[]): boolean {

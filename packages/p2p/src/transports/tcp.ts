@@ -113,7 +113,8 @@ function connectSocket(
   if (endpoint === undefined || !isIp(endpoint)) {
     return Promise.reject(new TypeError('not a TCP address'))
   }
-  const { localPort, localAddress } = options
+  // Bound to any address in any case: only a port that was bound can be shared with a later dial.
+  const { localPort, localAddress = endpoint.kind === 'ip6' ? '::' : '0.0.0.0' } = options
   const to: TcpNetConnectOpts = {
     host: endpoint.host,
     port: endpoint.port,
@@ -121,7 +122,7 @@ function connectSocket(
     allowHalfOpen: true,
     noDelay: true,
     ...(localPort === undefined ? {} : { localPort }),
-    ...(localAddress === undefined ? {} : { localAddress }),
+    localAddress,
   }
   return new Promise((resolve, reject) => {
     const socket = connect(to)
