@@ -206,7 +206,7 @@ describe('verifyReceipt()', () => {
       ),
       { numRuns: runs },
     )
-  }, 60_000)
+  }, 180_000)
 
   it('takes junk for junk', async () => {
     await fc.assert(
@@ -297,7 +297,7 @@ describe('examples/verify-receipt.ts', () => {
       const bent = Uint8Array.from(GOOD, (byte, index) => (index === at ? byte ^ 1 : byte))
       expect(run(bent, PEER).status, `byte ${at}`).toBe(1)
     }
-  }, 60_000)
+  }, 180_000)
 
   it('uses nothing but Node.js, and says how it is used', () => {
     const text = execFileSync('grep', ['-E', '^import|^} from', PROGRAM], { encoding: 'utf8' })

@@ -15,7 +15,7 @@ import {
 } from '../src/usage.ts'
 import type { RuleUsage } from '../src/usage.ts'
 
-const RUNS = process.env['STRONGHOLD_LONG'] === '1' ? 50_000 : 1500
+const RUNS = process.env['STRONGHOLD_LONG'] === '1' ? 50_000 : 600
 const START = 1_790_000_000_000
 
 const anyLimit: fc.Arbitrary<Limit> = fc.record({
@@ -97,7 +97,7 @@ describe('usage', () => {
       ),
       { numRuns: RUNS },
     )
-    expect(denied).toBeGreaterThan(1000)
+    expect(denied).toBeGreaterThan(400)
   })
 
   it('counts a use for its window, and for a bucket longer at most', () => {
