@@ -50,7 +50,7 @@ export const SETTINGS = {
     says: 'bytes that the audit may take up; a full one refuses whatever would have to be written',
     schema: z
       .int()
-      .min(128 * 1024 ** 2)
+      .min(64 * 1024 ** 2)
       .max(2 ** 50),
     usual: 4 * 1024 ** 3,
   },

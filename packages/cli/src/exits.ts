@@ -21,7 +21,7 @@ export const EXITS = [
     exit: 1,
     name: 'internal',
     meaning: 'A fault of this program, or of the disk under it',
-    example: 'stronghold init --home /dev/full',
+    example: 'stronghold doctor, where something it looks at is bad',
   },
   {
     exit: 2,

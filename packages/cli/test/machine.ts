@@ -1,0 +1,134 @@
+/** A machine for one test: a directory of its own, streams that are kept, a terminal that is typed on or not there. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { systemClock } from '@stronghold/vault'
+import type { Clock } from '@stronghold/vault'
+
+import type { Io } from '../src/io.ts'
+import { main } from '../src/main.ts'
+
+/** What one run of the program left behind. */
+export interface Ran {
+  readonly exit: number
+  readonly stdout: string
+  readonly stderr: string
+  /** What stdout holds, as bytes. */
+  readonly bytes: Uint8Array
+  /** stdout as JSON, its lines one by one. */
+  readonly json: any
+}
+
+/** How one run differs from the usual: no terminal, nothing on stdin. */
+export interface RunInit {
+  readonly stdin?: string | Uint8Array
+  readonly env?: Readonly<Record<string, string>>
+  /** Typed on the terminal; without it there is none. */
+  readonly typed?: string
+  /** stdout is a terminal of so many columns. */
+  readonly columns?: number
+  /** stderr is a terminal. */
+  readonly watched?: boolean
+}
+
+/** A machine with a home that is not made yet. */
+export class Machine implements Disposable {
+  readonly cwd: string = mkdtempSync(join(tmpdir(), 'stronghold-cli-'))
+  readonly clock: Clock
+  /** What the terminal showed, all runs together. */
+  shown = ''
+  readonly #env: Readonly<Record<string, string>>
+
+  constructor(env: Readonly<Record<string, string>> = {}, clock: Clock = systemClock) {
+    this.#env = env
+    this.clock = clock
+  }
+
+  /** A file of this machine. */
+  path(...names: string[]): string {
+    return join(this.cwd, ...names)
+  }
+
+  /** Runs a command, its words split at spaces where it is one string. */
+  async run(line: string | readonly string[], init: RunInit = {}): Promise<Ran> {
+    const args = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line
+    const out: Uint8Array[] = []
+    const err: Uint8Array[] = []
+    const sink = (pieces: Uint8Array[], columns: number | undefined): Io['stdout'] => ({
+      isTerminal: columns !== undefined,
+      columns,
+      write: async (data) => {
+        pieces.push(typeof data === 'string' ? new TextEncoder().encode(data) : data.slice())
+      },
+    })
+    const given = init.stdin ?? ''
+    const io: Io = {
+      env: { STRONGHOLD_HOME: 'home', ...this.#env, ...init.env },
+      cwd: this.cwd,
+      userHome: this.cwd,
+      stdin: {
+        isTerminal: false,
+        descriptor: undefined,
+        async *[Symbol.asyncIterator]() {
+          yield typeof given === 'string' ? new TextEncoder().encode(given) : given
+        },
+      },
+      stdout: sink(out, init.columns),
+      stderr: sink(err, init.watched === true ? 80 : undefined),
+      clock: this.clock,
+      sleep: async () => {},
+      openTerminal: () => this.#terminal(init.typed),
+    }
+    const exit = await main(args, io)
+    const bytes = new Uint8Array(Buffer.concat(out))
+    const stdout = new TextDecoder().decode(bytes)
+    return {
+      exit,
+      bytes,
+      stdout,
+      stderr: new TextDecoder().decode(Buffer.concat(err)),
+      get json() {
+        const lines = stdout.trimEnd().split('\n')
+        return lines.length === 1 ? JSON.parse(stdout) : lines.map((one) => JSON.parse(one))
+      },
+    }
+  }
+
+  /** The same, and it has to end well. */
+  async done(line: string | readonly string[], init: RunInit = {}): Promise<Ran> {
+    const ran = await this.run(line, init)
+    if (ran.exit !== 0) throw new Error(`exit ${ran.exit}: ${ran.stderr}${ran.stdout}`)
+    return ran
+  }
+
+  /** Makes a vault that a key file unlocks without anybody being asked. */
+  async init(): Promise<this> {
+    await this.done('init --key-file home.key')
+    await this.done('config set key_file ../home.key')
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.cwd, { recursive: true, force: true })
+  }
+
+  #typed: number[] = []
+  #terminal(typed: string | undefined): ReturnType<Io['openTerminal']> {
+    if (typed === undefined) return undefined
+    // One terminal per run: what is not read stays for the next question.
+    if (this.#typed.length === 0) this.#typed = [...new TextEncoder().encode(typed)]
+    return {
+      write: (text) => {
+        this.shown += text
+      },
+      readByte: (into, at) => {
+        const byte = this.#typed.shift()
+        if (byte === undefined) return false
+        into[at] = byte
+        return true
+      },
+      [Symbol.dispose]: () => {},
+    }
+  }
+}
