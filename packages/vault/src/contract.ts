@@ -44,13 +44,17 @@ export type ChainOutput<P extends readonly Procedure[]> = P extends readonly [
 /** Steps with the procedures of a chain, in order. */
 export type Steps<P extends readonly Procedure[]> = { readonly [K in keyof P]: Step<P[K]> }
 
+/** What every vault says of a record. One that lies here says more, one elsewhere what the asker may do with it. */
+export type ListedRecord = Pick<RecordInfo, 'path' | 'type' | 'version' | 'publicKey'>
+
 /**
- * A vault to be used. Every method rejects with `VaultError`, whose message is one sentence: `invalid_argument`,
+ * A vault to be used. Every method rejects with `VaultError`, one that is used from elsewhere with its own error of the same
+ * codes; the message is one sentence: `invalid_argument`,
  * `not_found`, `permission_denied` (`usage`), `failed_precondition` (`locked`, `conflict`, `key_worn_out`, `read_only`),
  * `resource_exhausted`, `deadline_exceeded`, `canceled`, `unavailable`, `data_loss`, `internal`. An aborted call rejects
  * with the signal's reason.
  */
-export interface Vault {
+export interface Vault<Info extends ListedRecord = RecordInfo> {
   /** Runs one procedure: all of it happens, durably, or nothing. */
   run<P extends Procedure>(
     procedure: P,
@@ -72,5 +76,5 @@ export interface Vault {
     options?: RunOptions,
   ): Promise<ChainOutput<P>>
   /** The records whose paths a pattern matches, in the order of paths. Default `**`: all that may be seen. */
-  list(pattern?: string, options?: RunOptions): Promise<RecordInfo[]>
+  list(pattern?: string, options?: RunOptions): Promise<Info[]>
 }

@@ -20,7 +20,15 @@ export type {
 } from './backup.ts'
 export { systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
-export type { ChainOutput, Pending, PendingState, RunOptions, Steps, Vault } from './contract.ts'
+export type {
+  ChainOutput,
+  ListedRecord,
+  Pending,
+  PendingState,
+  RunOptions,
+  Steps,
+  Vault,
+} from './contract.ts'
 export type { AskedStep, Chain, ReadyStep } from './engine.ts'
 export { createKeyFile, readKeyFile, readPassphrase, readPassphraseFile } from './credential.ts'
 export { isVaultError, VaultError } from './errors.ts'

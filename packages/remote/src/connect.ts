@@ -1,0 +1,12 @@
+/** `@stronghold/remote/connect`: the requester's side. Runs in a browser, too: it needs no vault of its own. */
+export type { GuardReason, UsableRecord } from '@stronghold/guard'
+export { sshsigDigest } from './digest.ts'
+export type { SshsigHash } from './digest.ts'
+export { isRemoteError, RemoteError } from './errors.ts'
+export type { RemoteErrorInit, RemoteReason } from './errors.ts'
+export type { Rollback } from './heads.ts'
+export { VAULT_PROTOCOL } from './protocol.ts'
+export { receiptCrypto } from './receipt.ts'
+export { connectVault } from './remote-vault.ts'
+export type { ConnectInit, ConnectSeams, RemoteVault } from './remote-vault.ts'
+export type { Outputs, RemotePending } from './request.ts'

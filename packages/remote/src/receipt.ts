@@ -1,0 +1,87 @@
+/** Receipts as they arrive (`audit.md §4`): verified against the peer that answered, and what was asked of it. Runs in browsers. */
+import { ed25519 } from '@noble/curves/ed25519.js'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { encodeUtf8 } from '@stronghold/core'
+import { requestBytes, verifyReceipt } from '@stronghold/guard/proofs'
+import type { HashedRequest, ReceiptCrypto } from '@stronghold/guard/proofs'
+import { openEnvelope } from '@stronghold/p2p'
+import { footprint, formatTags, procedureOf } from '@stronghold/vault/catalog'
+
+import { RemoteError } from './errors.ts'
+import type { SubmitMessage } from './messages.ts'
+import type { Outputs } from './request.ts'
+
+/** What verifying receipts needs, for `verifyReceipt` of `@stronghold/guard/proofs`. */
+export const receiptCrypto: ReceiptCrypto = Object.freeze({
+  sha256,
+  verifyEd25519: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
+    ed25519.verify(signature, message, publicKey),
+  openEnvelope: (
+    envelope: Uint8Array,
+    { domain, payloadType }: { readonly domain: string; readonly payloadType: string },
+  ) => openEnvelope(envelope, [{ domain, payloadType: encodeUtf8(payloadType) }]),
+})
+
+/** What a receipt has to prove. */
+export interface Proven {
+  /** Who answered, and who asked. */
+  readonly peer: string
+  readonly requester: string
+  /** The vault that answered, 16 bytes, and the key that signs its heads, 32 bytes. */
+  readonly vault: Uint8Array
+  readonly key: Uint8Array
+  readonly message: SubmitMessage
+  readonly outputs: Outputs
+}
+
+/**
+ * Verifies a receipt: by the certificate of the peer that answered where it has one, else by the key that signs the heads of
+ * the same connection.
+ *
+ * @throws `RemoteError` `data_loss` `receipt_invalid`
+ */
+export async function assertReceipt(receipt: Uint8Array, proven: Proven): Promise<void> {
+  const { peer, requester, vault, key, message, outputs } = proven
+  const { id } = message
+  const request = sha256(requestBytes(hashedOf(proven)))
+  const about = { requester, vault, key, id, request, outputs }
+  const verdict = await verifyReceipt(receipt, about, receiptCrypto)
+  if (!verdict.valid) throw invalid(verdict.fault)
+  const { certifiedBy } = verdict
+  if (certifiedBy !== undefined && certifiedBy !== peer) {
+    throw invalid('its certificate is that of another peer')
+  }
+}
+
+/** What the request's hash is over (`approvals.md`). */
+function hashedOf({ vault, requester, message }: Proven): HashedRequest {
+  const { id, steps, reason, timeoutMs } = message
+  const chain = steps.flatMap(({ procedure, input }) => {
+    const found = procedureOf(procedure)
+    return found === undefined ? [] : { procedure: found, input }
+  })
+  const places = footprint(chain).map(
+    ({ procedure, role, path }) => [procedure, role, path.toString()] as const,
+  )
+  const formats = new Set(
+    chain.flatMap(({ procedure, input }) => formatTags(procedure.name, input)),
+  )
+  return {
+    vault,
+    peer: requester,
+    id,
+    steps,
+    footprint: places,
+    formats: [...formats],
+    reason,
+    timeoutMs,
+  }
+}
+
+function invalid(fault: string): RemoteError {
+  const state = fault.charAt(0).toLowerCase() + fault.slice(1)
+  return new RemoteError('data_loss', `Cannot trust receipt: ${state}`, {
+    reason: 'receipt_invalid',
+    ran: 'yes',
+  })
+}

@@ -1,0 +1,178 @@
+/**
+ * One request to a vault elsewhere, from being sent to its answer: taken, waited for, come back to, taken back. It knows no
+ * procedure; what outputs must be is handed in.
+ */
+import { toHex } from '@stronghold/core'
+import type { Pending, PendingState } from '@stronghold/vault'
+
+import { oneSentence, RemoteError } from './errors.ts'
+import type { Line } from './line.ts'
+import { MAX_HOLD_MS, MAX_RETRY_MS, MIN_RETRY_MS } from './limits.ts'
+import type { AnswerMessage, SubmitMessage } from './messages.ts'
+
+/** A request to a vault elsewhere. It stays there when whoever asked goes away: `resume` of the vault comes back to it. */
+export interface RemotePending<Output> extends Pending<Output> {
+  /** When nobody decides any more, by the other side's clock; `undefined` where it did not have to say so. */
+  readonly expiresAtMs: number | undefined
+  /** What proves it, once there is a result and where one was asked for. Verified. */
+  readonly receipt: Uint8Array | undefined
+}
+
+/** Raw outputs, one per step. */
+export type Outputs = readonly Readonly<Record<string, unknown>>[]
+
+/** What came of a request. */
+export interface Done {
+  readonly outputs: Outputs
+  readonly receipt: Uint8Array | undefined
+}
+
+/** What a request needs to know about what it is for. */
+export interface RequestInit<Output> {
+  /** 16 bytes. */
+  readonly id: Uint8Array
+  /** Whether the answer may be forgotten there once it is here: not where the caller gave the id, who may ask again. */
+  readonly forget: boolean
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+  /** Verifies what was answered and reads the outputs. @throws `RemoteError` */
+  read(done: Done): Output | Promise<Output>
+}
+
+/** See `RemotePending`. */
+export class RemoteRequest<Output> implements RemotePending<Output> {
+  readonly #line: Line
+  readonly #init: RequestInit<Output>
+  readonly #answer = Promise.withResolvers<Output>()
+  readonly #patience: { untilMs: number; taken: boolean; readonly signal: AbortSignal | undefined }
+  #waits = false
+  state: PendingState = 'pending'
+  expiresAtMs: number | undefined
+  receipt: Uint8Array | undefined
+
+  constructor(line: Line, init: RequestInit<Output>) {
+    this.#line = line
+    this.#init = init
+    const { timeoutMs, signal } = init
+    this.#patience = { untilMs: line.untilMs(timeoutMs), taken: false, signal }
+    // Whoever never asks for the result is not told by a crash that there was none.
+    this.#answer.promise.catch(() => {})
+  }
+
+  get id(): string {
+    return toHex(this.#init.id)
+  }
+
+  /** Sends it; settles at the first answer there is. @throws `RemoteError` where none came; the signal's reason */
+  async submit(message: SubmitMessage): Promise<void> {
+    const whole = { ...message, ...this.#line.acknowledged.take() }
+    const answer = await this.#line.ask(
+      (client, options) => client.submit(whole, options),
+      this.#patience,
+    )
+    await this.#take(answer)
+  }
+
+  /** Asks how it stands, where it was sent before. @throws `RemoteError` `not_found` where nobody knows it */
+  async look(): Promise<void> {
+    this.#patience.taken = true
+    const message = { id: this.#init.id, holdMs: 0 }
+    const answer = await this.#line.ask(
+      (client, options) => client.wait(message, options),
+      this.#patience,
+    )
+    if (answer.state === 'failed' && answer.code === 'not_found') throw failureOf(answer)
+    await this.#take(answer)
+  }
+
+  result(): Promise<Output> {
+    if (!this.#waits && this.state === 'pending') {
+      this.#waits = true
+      this.#wait().catch((error: unknown) => {
+        this.#answer.reject(error)
+      })
+    }
+    return this.#answer.promise
+  }
+
+  async cancel(): Promise<boolean> {
+    if (this.state !== 'pending') return this.state === 'canceled'
+    const { id } = this.#init
+    const patience = { untilMs: this.#line.untilMs(0), taken: true }
+    const answer = await this.#line.ask(
+      (client, options) => client.cancel({ id }, options),
+      patience,
+    )
+    await this.#take(answer)
+    return (this.state as PendingState) === 'canceled'
+  }
+
+  async #wait(): Promise<void> {
+    const { id } = this.#init
+    const { signal } = this.#patience
+    let pauseMs = MIN_RETRY_MS
+    while (this.state === 'pending') {
+      const leftMs = this.#patience.untilMs - this.#line.timers.nowMs()
+      const holdMs = Math.max(0, Math.min(leftMs, MAX_HOLD_MS))
+      const whole = { id, holdMs, ...this.#line.acknowledged.take() }
+      this.#patience.taken = true
+      const answer = await this.#line.ask((client, options) => client.wait(whole, options), {
+        ...this.#patience,
+        holdMs,
+      })
+      if (leftMs <= 0 && answer.state === 'pending') throw expired()
+      // A vault that was locked meanwhile still has it: it is decided once somebody unlocks.
+      if (!isLocked(answer)) await this.#take(answer)
+      else if (leftMs <= 0) throw failureOf(answer)
+      else {
+        await this.#line.pause(pauseMs, signal)
+        pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)
+      }
+    }
+  }
+
+  async #take(answer: AnswerMessage): Promise<void> {
+    if (this.state !== 'pending') return
+    if (answer.state === 'pending') {
+      this.expiresAtMs = answer.expiresAtMs
+      this.#patience.untilMs = this.#line.untilMs(answer.remainingMs)
+      return
+    }
+    if (this.#init.forget) this.#line.acknowledged.add(this.#init.id)
+    if (answer.state === 'failed') {
+      this.state = answer.reason === 'canceled' ? 'canceled' : 'failed'
+      this.#answer.reject(failureOf(answer))
+      return
+    }
+    this.state = 'done'
+    this.receipt = answer.receipt
+    try {
+      const { outputs, receipt } = answer
+      this.#answer.resolve(await this.#init.read({ outputs, receipt }))
+    } catch (error) {
+      this.state = 'failed'
+      this.#answer.reject(error)
+    }
+  }
+}
+
+type Failure = AnswerMessage & { readonly state: 'failed' }
+
+function isLocked(answer: AnswerMessage): answer is Failure {
+  return answer.state === 'failed' && answer.reason === 'locked'
+}
+
+function failureOf({ code, ran, reason, message, rule }: Failure): RemoteError {
+  return new RemoteError(code, oneSentence(message), {
+    ran,
+    ...(reason === undefined ? {} : { reason }),
+    ...(rule === undefined ? {} : { rule }),
+  })
+}
+
+function expired(): RemoteError {
+  return new RemoteError('deadline_exceeded', 'Cannot finish request: nobody decided in time', {
+    reason: 'expired',
+    ran: 'maybe',
+  })
+}
