@@ -283,7 +283,7 @@ describe('verifyAudit()', () => {
         expect(faults[0]).toContain('rolled back')
         found += 1
       }),
-      { numRuns: 1500 },
+      { numRuns: 3000 },
     )
     expect(found).toBeGreaterThan(500)
   })
