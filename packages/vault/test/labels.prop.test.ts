@@ -408,7 +408,7 @@ describe('labels', () => {
   })
   afterAll(() => vault.close())
 
-  test('hold over random chains, as a naive model says', () => {
+  test('hold over random chains, as a naive model says', { timeout: 600_000 }, () => {
     const chain = fc.oneof(fc.array(raw, { minLength: 1, maxLength: 5 }), line)
     const history = fc.array(chain, {
       minLength: 30,
