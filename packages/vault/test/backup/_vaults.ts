@@ -18,7 +18,6 @@ import {
   rotate,
 } from '../../src/catalog/index.ts'
 import type { RecordType } from '../../src/catalog/index.ts'
-import { formatAgeIdentity, formatAgeRecipient } from '../../src/formats/age-bech32.ts'
 import { decryptAge, encryptAge } from '../../src/formats/age.ts'
 import { publicKey } from '../../src/primitives/x25519.ts'
 import { Rows } from '../../src/rows.ts'
@@ -28,18 +27,9 @@ import type { Store } from '../../src/stores/store.ts'
 import { unlock } from '../../src/unlock.ts'
 import type { OpenVault } from '../../src/vault.ts'
 import { KEY_FILE, newVault } from '../open.ts'
+import { IDENTITY, SECRET_KEY } from './_identity.ts'
 
-const SECRET_KEY = new Uint8Array(32).fill(0x21)
-
-/** Whom backups are for. */
-export const RECIPIENT: string = formatAgeRecipient(publicKey(SECRET_KEY))
-
-/** What opens them. */
-export const IDENTITY: { identities: Uint8Array } = (() => {
-  using slab = new Slab({ bytes: 4096 })
-  using text = formatAgeIdentity(slab, SECRET_KEY)
-  return { identities: Uint8Array.from(text.bytes) }
-})()
+export { IDENTITY, RECIPIENT } from './_identity.ts'
 
 /** A directory that goes when the test ends. */
 export function directory(): string {
