@@ -1,0 +1,271 @@
+/**
+ * What comes through the owner door: one table of its methods, who may call them and what they take. Socket and port are
+ * made from it, on both sides, so that none can know a method or an argument that the others do not.
+ */
+import { procedureOf } from '@stronghold/vault/catalog'
+import { z } from 'zod'
+
+import type { OwnerDoor, OwnerRole, PeerStep, RulePlace, SealedSecret, UnlockBy } from '../doors.ts'
+import type { WrittenRule } from '../rules/parse.ts'
+import { DoorError } from './messages.ts'
+
+/** One method of the owner door. */
+export interface OwnerMethod<Args extends readonly unknown[]> {
+  /** Who may call it; an admin may call all. */
+  readonly role: OwnerRole
+  /** One answer; one that may be long in coming and is given up by a signal; or many things, one after the other. */
+  readonly kind: 'call' | 'wait' | 'stream'
+  /** What crosses: the arguments without the options that hold a signal. */
+  readonly args: z.ZodType<Args>
+}
+
+/** The arguments of a method that cross. */
+export type OwnerArgs<M extends keyof OwnerDoor> = M extends 'watchApprovals'
+  ? []
+  : M extends 'ticketUsed'
+    ? [id: Uint8Array]
+    : Parameters<OwnerDoor[M]>
+
+const text = z.string().max(256)
+const path = z.string().max(4096)
+const when = z.int().min(0)
+const bytes = (max: number, min = 0): z.ZodType<Uint8Array> =>
+  z
+    .custom<Uint8Array>((value) => value instanceof Uint8Array, 'Expected bytes')
+    .refine((value) => value.byteLength <= max && value.byteLength >= min, 'Expected other bytes')
+const plain = <T extends object>(): z.ZodType<T> =>
+  z.custom<T>(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      !(value instanceof Uint8Array),
+    'Expected an object',
+  )
+const hash = bytes(32, 32)
+const tags = z.array(text).max(64)
+const sealed: z.ZodType<SealedSecret> = z.strictObject({ sealed: bytes(4096) })
+const unlockBy: z.ZodType<UnlockBy> = z.discriminatedUnion('by', [
+  z.strictObject({ by: z.literal('passphrase'), passphrase: sealed }),
+  z.strictObject({ by: z.literal('passphrase-file'), path }),
+  z.strictObject({ by: z.literal('key-file'), path }),
+])
+const steps: z.ZodType<PeerStep[]> = z
+  .array(
+    z.strictObject({
+      procedure: text,
+      version: z.int(),
+      input: plain<Record<string, unknown>>(),
+    }),
+  )
+  .max(64)
+// Rules are judged by their own reader, which names what is wrong and what was meant.
+const rule = plain<WrittenRule>()
+const place: z.ZodType<RulePlace> = z.union([
+  z.strictObject({ first: z.literal(true) }),
+  z.strictObject({ before: text }),
+])
+const dryRun = z.strictObject({ dryRun: z.boolean().exactOptional() }).optional()
+
+function call<Args extends readonly unknown[]>(
+  args: z.ZodType<Args>,
+  role: OwnerRole = 'admin',
+  kind: OwnerMethod<Args>['kind'] = 'call',
+): OwnerMethod<Args> {
+  return { role, kind, args }
+}
+
+/** Every method of the owner door. */
+export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<OwnerArgs<M>> } = {
+  boxKey: call(z.tuple([])),
+  status: call(z.tuple([]), 'approver'),
+  unlock: call(z.tuple([unlockBy])),
+  lock: call(z.tuple([])),
+  unlockers: call(z.tuple([])),
+  addUnlocker: call(z.tuple([unlockBy, unlockBy, text])),
+  removeUnlocker: call(z.tuple([text])),
+  changeUnlocker: call(z.tuple([unlockBy, unlockBy, text])),
+  run: call(
+    z.tuple([
+      steps,
+      z
+        .strictObject({ reason: text.exactOptional(), receipt: z.boolean().exactOptional() })
+        .optional(),
+    ]),
+  ),
+  records: call(z.tuple([z.string().max(2048).optional()])),
+  storeGet: call(z.tuple([z.string().max(2048)])),
+  storeSet: call(z.tuple([z.string().max(2048), bytes(4 * 1024 ** 2), when.optional()])),
+  storeDelete: call(z.tuple([z.string().max(2048)])),
+  storeList: call(z.tuple([z.string().max(2048).optional()])),
+  peers: call(z.tuple([])),
+  addPeer: call(z.tuple([text, text, tags.optional()])),
+  renamePeer: call(z.tuple([text, text])),
+  tagPeer: call(z.tuple([text, tags])),
+  blockPeer: call(z.tuple([text, z.boolean()])),
+  removePeer: call(z.tuple([text])),
+  knocks: call(z.tuple([])),
+  newTicket: call(
+    z.tuple([
+      z.strictObject({
+        name: text.exactOptional(),
+        tags: tags.exactOptional(),
+        lifetimeMs: when,
+      }),
+    ]),
+  ),
+  tickets: call(z.tuple([])),
+  cancelTicket: call(z.tuple([bytes(64)])),
+  ticketUsed: call(z.tuple([bytes(64)]), 'admin', 'wait'),
+  rules: call(z.tuple([])),
+  addRule: call(z.tuple([rule, place.optional(), dryRun])),
+  editRule: call(z.tuple([text, rule, dryRun])),
+  moveRule: call(z.tuple([text, place, dryRun])),
+  removeRule: call(z.tuple([text, dryRun])),
+  applyRules: call(z.tuple([z.string().max(4 * 1024 ** 2), dryRun])),
+  exportRules: call(z.tuple([])),
+  ruleHistory: call(z.tuple([text.optional()])),
+  explainRequest: call(
+    z.tuple([
+      z.strictObject({
+        peer: text,
+        use: text,
+        path: z.string().max(2048),
+        format: text.exactOptional(),
+      }),
+    ]),
+  ),
+  approvals: call(z.tuple([]), 'approver'),
+  decide: call(
+    z.tuple([
+      z.array(hash).min(1).max(1024),
+      // Whatever else arrives counts as `once`.
+      z.enum(['once', 'time', 'deny', 'deny-and-block']).catch('once'),
+      z.strictObject({ forMs: when.exactOptional(), by: text.exactOptional() }).optional(),
+    ]),
+    'approver',
+  ),
+  watchApprovals: call(z.tuple([]), 'approver', 'stream'),
+  grants: call(z.tuple([])),
+  revokeGrant: call(z.tuple([text])),
+  auditEntries: call(
+    z.tuple([
+      z
+        .strictObject({ from: when.exactOptional(), count: z.int().min(0).exactOptional() })
+        .optional(),
+    ]),
+  ),
+  verifyAudit: call(
+    z.tuple([
+      z
+        .strictObject({
+          witnesses: z
+            .array(bytes(1024 ** 2))
+            .max(1024)
+            .exactOptional(),
+        })
+        .optional(),
+    ]),
+  ),
+  certificateRequest: call(z.tuple([])),
+  setCertificate: call(z.tuple([bytes(4096)])),
+}
+
+/** Narrows a name to a method of the owner door. */
+export function isOwnerMethod(name: string): name is keyof OwnerDoor {
+  return Object.hasOwn(OWNER_METHODS, name)
+}
+
+/**
+ * Calls a method for whoever stands at the door.
+ *
+ * @param given - its arguments, as they came
+ * @param signal - fires when nobody waits for the answer any more
+ * @throws `DoorError` `unimplemented`, `permission_denied`, `invalid_argument`; what the method throws
+ */
+export function callOwner(
+  door: OwnerDoor,
+  role: OwnerRole,
+  name: string,
+  given: readonly unknown[],
+  signal: AbortSignal,
+): Promise<unknown> | AsyncIterable<unknown> {
+  const quoted = JSON.stringify(name.slice(0, 64))
+  if (!isOwnerMethod(name)) {
+    throw new DoorError('unimplemented', `Cannot call ${quoted}: no such method`, 'no')
+  }
+  const method = OWNER_METHODS[name]
+  if (role !== 'admin' && method.role === 'admin') {
+    throw new DoorError('permission_denied', `Cannot call ${quoted}: this takes an admin`, 'no')
+  }
+  const read = method.args.safeParse(given)
+  if (!read.success) {
+    const [issue] = read.error.issues
+    const where =
+      issue === undefined ? '' : ` at ${JSON.stringify(issue.path.join('.').slice(0, 64))}`
+    const why = (issue?.message ?? 'it does not fit').slice(0, 200)
+    throw new DoorError('invalid_argument', `Cannot call ${quoted}: ${why}${where}`, 'no')
+  }
+  const args: unknown[] = [...read.data]
+  if (name === 'run') assertSealed(args[0] as readonly PeerStep[])
+  // Who decided is who stands there, not who he says he is.
+  if (name === 'decide' && role === 'approver') args[2] = { ...Object(args[2]), by: 'approver' }
+  if (method.kind !== 'call') args.push({ signal })
+  const body: unknown = Reflect.get(door, name)
+  return Reflect.apply(body as AnyMethod, door, args)
+}
+
+type AnyMethod = (...args: unknown[]) => Promise<unknown> | AsyncIterable<unknown>
+
+/** A secret that came as it is has been on a heap where no secret belongs; it is not taken, so that nobody gets used to it. */
+function assertSealed(asked: readonly PeerStep[]): void {
+  for (const { procedure, input } of asked) {
+    const fields = procedureOf(procedure)?.input.shape ?? {}
+    for (const [name, field] of Object.entries(fields)) {
+      if (!isSecretField(field) || !(input[name] instanceof Uint8Array)) continue
+      throw new DoorError(
+        'invalid_argument',
+        `Cannot run ${JSON.stringify(procedure.slice(0, 64))}: ${name} is secret and has to be sealed`,
+        'no',
+      )
+    }
+  }
+}
+
+function isSecretField(field: unknown): boolean {
+  if (field instanceof z.ZodOptional) return isSecretField(field.unwrap())
+  return field instanceof z.ZodType && field.meta()?.['secret'] === true
+}
+
+/** How calls get to an owner door. */
+export interface OwnerTransport {
+  call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>
+  stream(method: string, args: readonly unknown[], signal: AbortSignal): AsyncIterable<unknown>
+}
+
+/** An owner door at the other end of something. */
+export function ownerOver(transport: OwnerTransport): OwnerDoor {
+  const methods = Object.entries(OWNER_METHODS).map(([name, { kind }]) => {
+    const method = (...given: unknown[]): unknown => {
+      if (kind === 'call') return transport.call(name, given.map(sendable))
+      const { signal } = given.pop() as { signal: AbortSignal }
+      return kind === 'wait'
+        ? transport.call(name, given, signal)
+        : transport.stream(name, given, signal)
+    }
+    return [name, method]
+  })
+  return Object.freeze(Object.fromEntries(methods)) as OwnerDoor
+}
+
+/** Times in rules may be `Date`s, which travel as they are written. */
+function sendable(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value) || value instanceof Uint8Array) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]: [string, unknown]) => [
+      name,
+      one instanceof Date ? one.toISOString() : one,
+    ]),
+  )
+}

@@ -1,0 +1,457 @@
+/**
+ * What every guard does, wherever it runs: in this thread, in a thread of its own, and with its owner at a socket. A suite
+ * for `openGuard()`, `openKeeper()` and `connectOwner()`.
+ */
+import { sealTo } from '@stronghold/vault'
+import { describe, expect, it } from 'vitest'
+
+import type { Guard } from '../src/doors.ts'
+import type { GuardLimits } from '../src/limits.ts'
+import { pairProof } from '../src/tickets.ts'
+import { BOX, CI, HOME, PASSPHRASE, signing, step, STRANGER, told } from './guard-of.ts'
+
+/** Signing with what is under `release`, for `ci`. */
+export const SIGN: { peers: string[]; procedures: string[]; paths: string[] } = {
+  peers: ['ci'],
+  procedures: ['sign'],
+  paths: ['release/**'],
+}
+
+/** A guard with one key at `release/app`, two known peers `ci` and `box`, no rule, and a clock that is moved. */
+export interface SuiteGuard extends AsyncDisposable {
+  readonly guard: Pick<Guard, 'network' | 'owner'>
+  readonly clock: { advance(byMs: number): unknown }
+}
+
+/** The suite. */
+export function guardSuite({
+  setup: guarded,
+}: {
+  setup: (init?: { limits?: Partial<GuardLimits> }) => Promise<SuiteGuard>
+}): void {
+  async function withRule(
+    effect: 'allow' | 'ask' | 'deny',
+    more: object = {},
+  ): Promise<SuiteGuard> {
+    const all = await guarded()
+    await all.guard.owner.addRule({ ...SIGN, effect, ...more })
+    return all
+  }
+
+  describe('submit()', () => {
+    it('denies where no rule says anything', async () => {
+      await using all = await guarded()
+      expect(told(await all.guard.network.submit(CI, signing('x')))).toBe(
+        'permission_denied denied_by_rule',
+      )
+    })
+
+    it('runs what a rule allows, and answers with a signed head', async () => {
+      await using all = await withRule('allow')
+      const answer = await all.guard.network.submit(CI, signing('x'))
+      expect(told(answer)).toBe('done')
+      if (answer.state !== 'done') return
+      const [output] = answer.outputs
+      expect(new TextDecoder().decode(output?.['signature'] as Uint8Array)).toContain(
+        'SSH SIGNATURE',
+      )
+      expect(answer.head.byteLength).toBeGreaterThan(100)
+    })
+
+    it('answers the same request with the same bytes, and runs it once', async () => {
+      await using all = await withRule('allow')
+      const request = signing('x')
+      const [one, two] = await Promise.all([
+        all.guard.network.submit(CI, request),
+        all.guard.network.submit(CI, request),
+      ])
+      const three = await all.guard.network.submit(CI, request)
+      if (one.state !== 'done' || two.state !== 'done' || three.state !== 'done') throw new Error()
+      expect(two.outputs).toEqual(one.outputs)
+      expect(three.outputs).toEqual(one.outputs)
+      const entries = await all.guard.owner.auditEntries()
+      const executed = entries.filter(
+        ({ facts }) => facts['outcome'] === 'executed' && 'peer' in facts,
+      )
+      expect(executed).toHaveLength(1)
+    })
+
+    it('refuses another request under the same id', async () => {
+      await using all = await withRule('allow')
+      const request = signing('x')
+      await all.guard.network.submit(CI, request)
+      const other = await all.guard.network.submit(CI, { ...signing('y'), id: request.id })
+      expect(told(other)).toBe('failed_precondition conflict')
+      // Another peer's id is another request.
+      expect(told(await all.guard.network.submit(BOX, request))).toBe(
+        'permission_denied denied_by_rule',
+      )
+    })
+
+    it('says the same of what is absent and of what is denied', async () => {
+      await using all = await withRule('allow')
+      const absent = await all.guard.network.submit(CI, signing('x', 'release/none'))
+      const denied = await all.guard.network.submit(CI, signing('x', 'other/key'))
+      expect({ ...absent, head: undefined }).toEqual({ ...denied, head: undefined })
+      const stranger = await all.guard.network.submit(STRANGER, signing('x'))
+      expect(told(stranger)).toBe(told(denied))
+    })
+
+    it('never runs for others what is for the owner only, whatever a rule says', async () => {
+      await using all = await guarded()
+      await all.guard.owner.addRule({
+        peers: ['ci'],
+        procedures: ['bip39-generate'],
+        paths: ['**', '-'],
+        effect: 'allow',
+      })
+      const request = { ...signing(''), steps: [step('bip39-generate', { to: 'wallet/seed' })] }
+      expect(told(await all.guard.network.submit(CI, request))).toContain('permission_denied')
+    })
+
+    it('refuses what it cannot read, in one sentence', async () => {
+      await using all = await withRule('allow')
+      for (const [steps, code] of [
+        [[step('sing', {})], 'unimplemented'],
+        [[{ ...step('sign', {}), version: 9 }], 'unimplemented'],
+        [[step('sign', { key: 'release/app' })], 'invalid_argument'],
+        [
+          [step('sign', { key: 'release/app', message: new Uint8Array(1), nonce: 1 })],
+          'invalid_argument',
+        ],
+        [[], 'invalid_argument'],
+      ] as const) {
+        const answer = await all.guard.network.submit(CI, { ...signing(''), steps })
+        expect(told(answer)).toBe(code)
+      }
+    })
+
+    it('tells id and note of the rule that denied, only where the rule says so', async () => {
+      await using all = await withRule('deny', { note: 'frozen until May', tell: true })
+      const answer = await all.guard.network.submit(CI, signing('x'))
+      expect(answer).toMatchObject({ rule: { id: 'r1', note: 'frozen until May' } })
+    })
+
+    it('forgets an answer that was acknowledged, and makes room', async () => {
+      await using all = await guarded({ limits: { maxKeptPerPeer: 2 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'allow' })
+      const [one, two, three] = [signing('1'), signing('2'), signing('3')]
+      await network.submit(CI, one)
+      await network.submit(CI, two)
+      expect(told(await network.submit(CI, three))).toBe('resource_exhausted')
+      await network.acknowledge(CI, [one.id])
+      expect(told(await network.submit(CI, three))).toBe('done')
+    })
+  })
+
+  describe('an ask', () => {
+    it('waits for a person, runs once approved, and answers whoever waits', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x', 'release/app', { reason: 'v2.4.0' })
+      expect(told(await network.submit(CI, request))).toBe('pending')
+      const waiting = network.wait(CI, request.id)
+      const [approval] = await owner.approvals()
+      expect(approval).toMatchObject({ peerName: 'ci', reason: 'v2.4.0', rule: { id: 'r1' } })
+      if (approval === undefined) return
+      await owner.decide([approval.boundHash], 'once')
+      expect(told(await waiting)).toBe('done')
+      expect(await owner.approvals()).toEqual([])
+      expect(told(await network.submit(CI, request))).toBe('done')
+      // Acknowledged, the answer goes; that it ran does not.
+      await network.acknowledge(CI, [request.id])
+      expect(told(await network.submit(CI, request))).toBe('data_loss answer_gone')
+    })
+
+    it('is denied by a person, and stays so', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], 'deny')
+      expect(told(await network.submit(CI, request))).toBe('permission_denied denied_by_person')
+    })
+
+    it('expires when nobody decides, and signs nothing afterwards', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      const [approval] = await owner.approvals()
+      const waiting = network.wait(CI, request.id)
+      await all.clock.advance(61_000)
+      expect(told(await waiting)).toBe('deadline_exceeded expired')
+      const late = owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
+      await expect(late).rejects.toThrow('nothing such is pending')
+      expect(told(await network.submit(CI, request))).toBe('deadline_exceeded expired')
+    })
+
+    it('is asked anew when the key was rotated between prompt and use', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      const [before] = await owner.approvals()
+      await owner.run([step('rotate', { key: 'release/app' })])
+      const stale = owner.decide([before?.boundHash ?? new Uint8Array()], 'once')
+      await expect(stale).rejects.toThrow('nothing such is pending')
+      const [after] = await owner.approvals()
+      expect(after?.boundHash).not.toEqual(before?.boundHash)
+      await owner.decide([after?.boundHash ?? new Uint8Array()], 'once')
+      expect(told(await network.submit(CI, request))).toBe('done')
+    })
+
+    it('ends when a rule comes to deny it, and runs when one comes to allow it', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const [one, two] = [signing('x'), signing('y', 'release/other')]
+      await owner.run([step('generate', { to: 'release/other', type: 'ed25519' })])
+      await network.submit(CI, one)
+      await network.submit(CI, two)
+      await owner.addRule({ ...SIGN, paths: ['release/app'], effect: 'deny' })
+      expect(told(await network.submit(CI, one))).toBe('permission_denied denied_by_rule')
+      await owner.addRule({ ...SIGN, effect: 'allow' }, { first: true })
+      expect(told(await network.wait(CI, two.id))).toBe('done')
+    })
+
+    it('is taken back by its peer', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      expect(told(await network.cancel(CI, request.id))).toBe('canceled canceled')
+      expect(await owner.approvals()).toEqual([])
+      expect(told(await network.cancel(BOX, request.id))).toBe('not_found')
+    })
+
+    it('of one peer never blocks another, and floods cost only who floods', async () => {
+      await using all = await guarded({ limits: { maxPendingPerPeer: 2 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, peers: ['known'], effect: 'ask' })
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, () => network.submit(CI, signing('x'))),
+      )
+      expect(answers.map(told)).toEqual([
+        'pending',
+        'pending',
+        'resource_exhausted',
+        'resource_exhausted',
+        'resource_exhausted',
+      ])
+      expect(told(await network.submit(BOX, signing('x')))).toBe('pending')
+    })
+
+    it('survives a lock: who waits is told, and the question stands again after unlock', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      const waiting = network.wait(CI, request.id)
+      await owner.lock()
+      expect(told(await waiting)).toBe('failed_precondition locked')
+      expect(told(await network.submit(CI, request))).toBe('failed_precondition locked')
+      await owner.unlock({
+        by: 'passphrase',
+        passphrase: { sealed: sealTo(await owner.boxKey(), PASSPHRASE) },
+      })
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
+      expect(told(await network.wait(CI, request.id))).toBe('done')
+    })
+  })
+
+  describe('a grant', () => {
+    it('answers the next ask of that peer on that key in that format, and nothing else', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, peers: ['known'], effect: 'ask' })
+      await owner.run([step('generate', { to: 'release/other', type: 'ed25519' })])
+      const request = signing('x')
+      await network.submit(CI, request)
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], 'time', { forMs: 60_000 })
+      expect(told(await network.submit(CI, signing('y')))).toBe('done')
+      expect(told(await network.submit(BOX, signing('y')))).toBe('pending')
+      expect(told(await network.submit(CI, signing('y', 'release/other')))).toBe('pending')
+      const git = {
+        ...signing(''),
+        steps: [
+          step('sign', { key: 'release/app', message: new Uint8Array(1), as: { format: 'raw' } }),
+        ],
+      }
+      expect(told(await network.submit(CI, git))).toBe('pending')
+      const [grant] = await owner.grants()
+      expect(grant).toMatchObject({ use: 'sign', path: 'release/app', rule: 'r1' })
+      await all.clock.advance(61_000)
+      expect(told(await network.submit(CI, signing('z')))).toBe('pending')
+      expect(await owner.grants()).toEqual([])
+    })
+
+    it('is revoked by its id', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      await network.submit(CI, signing('x'))
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], 'time', { forMs: 60_000 })
+      const [grant] = await owner.grants()
+      expect(await owner.revokeGrant(grant?.id ?? '')).toBe(true)
+      expect(told(await network.submit(CI, signing('y')))).toBe('pending')
+    })
+  })
+
+  describe('limits of a rule', () => {
+    it('count what ran and what waits, also across a lock', async () => {
+      await using all = await withRule('allow', { limits: ['2/day'] })
+      const { network, owner } = all.guard
+      expect(told(await network.submit(CI, signing('1')))).toBe('done')
+      await owner.lock()
+      const passphrase = { sealed: sealTo(await owner.boxKey(), PASSPHRASE) }
+      await owner.unlock({ by: 'passphrase', passphrase })
+      expect(told(await network.submit(CI, signing('2')))).toBe('done')
+      expect(told(await network.submit(CI, signing('3')))).toBe('permission_denied denied_by_rule')
+      await all.clock.advance(2 * 86_400_000)
+      expect(told(await network.submit(CI, signing('4')))).toBe('done')
+    })
+
+    it('reserve what waits for a person, and give it back when it is denied', async () => {
+      await using all = await withRule('ask', { limits: ['1/day'] })
+      const { network, owner } = all.guard
+      expect(told(await network.submit(CI, signing('1')))).toBe('pending')
+      expect(told(await network.submit(CI, signing('2')))).toBe('permission_denied denied_by_rule')
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], 'deny')
+      expect(told(await network.submit(CI, signing('3')))).toBe('pending')
+    })
+  })
+
+  describe('the audit', () => {
+    it('holds what happened, verifies, and finds a head that it does not lead to', async () => {
+      await using all = await withRule('allow')
+      const { network, owner } = all.guard
+      const answer = await network.submit(CI, signing('x', 'release/app', { receipt: true }))
+      if (answer.state !== 'done') throw new Error(told(answer))
+      const witnesses = [answer.head, answer.receipt ?? new Uint8Array()]
+      expect(await owner.verifyAudit({ witnesses })).toMatchObject({ signed: true, faults: [] })
+      const entries = await owner.auditEntries()
+      const events = entries.map(({ event }) => event).filter((event) => event !== 'unlocked')
+      expect(events).toEqual(['owner', 'peer', 'peer', 'rule', 'request'])
+      await using other = await withRule('allow')
+      const foreign = await other.guard.owner.verifyAudit({ witnesses })
+      expect(foreign.faults.length).toBeGreaterThan(0)
+    })
+
+    it('counts strangers once a minute and writes none of them', async () => {
+      await using all = await guarded()
+      for (let i = 0; i < 50; i++) await all.guard.network.submit(STRANGER, signing('x'))
+      await all.clock.advance(61_000)
+      await all.guard.network.submit(CI, signing('x'))
+      const entries = await all.guard.owner.auditEntries()
+      const strangers = entries.filter(({ event }) => event === 'strangers')
+      expect(strangers.map(({ facts }) => facts['count'])).toEqual([50])
+    })
+
+    it('that is full refuses and loses nothing; what takes rights away still works', async () => {
+      await using all = await guarded({ limits: { maxAuditBytes: 9000, reservedAuditBytes: 4000 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'allow' })
+      let last = ''
+      for (let i = 0; i < 50 && last !== 'resource_exhausted audit_unavailable'; i++) {
+        last = told(await network.submit(CI, signing(`${i}`)))
+      }
+      expect(last).toBe('resource_exhausted audit_unavailable')
+      await owner.blockPeer(CI.peer, true)
+      expect((await owner.verifyAudit()).faults).toEqual([])
+    })
+  })
+
+  describe('pair()', () => {
+    it('makes exactly the peer known that proves the ticket, once, without any right', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      await owner.addRule({ peers: ['@new'], procedures: ['pub'], paths: ['x'], effect: 'ask' })
+      const ticket = await owner.newTicket({ name: 'laptop', lifetimeMs: 60_000 })
+      const used = owner.ticketUsed(ticket.id, { signal: AbortSignal.timeout(10_000) })
+      // Over a socket the network door is another way, and may be the shorter one.
+      await owner.status()
+      const peers = { joins: STRANGER.peer, opened: HOME }
+      const proof = pairProof(ticket.secret, 'joins', peers)
+      expect(await network.pair(CI, ticket.id, proof)).toEqual({ paired: false })
+      expect(await network.pair(STRANGER, ticket.id, proof)).toEqual({
+        paired: true,
+        proof: pairProof(ticket.secret, 'opened', peers),
+      })
+      expect(await used).toMatchObject({ peer: STRANGER.peer, name: 'laptop', via: 'paired' })
+      expect(await network.pair(STRANGER, ticket.id, proof)).toEqual({ paired: false })
+      expect(await network.list(STRANGER)).toEqual([])
+    })
+
+    it('closes a ticket after ten wrong proofs, and when its time is over', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      const ticket = await owner.newTicket({ lifetimeMs: 60_000 })
+      const wrong = new Uint8Array(32)
+      for (let i = 0; i < 10; i++) await network.pair(STRANGER, ticket.id, wrong)
+      expect(await owner.tickets()).toEqual([])
+      const late = await owner.newTicket({ lifetimeMs: 60_000 })
+      await all.clock.advance(60_000)
+      const proof = pairProof(late.secret, 'joins', { joins: STRANGER.peer, opened: HOME })
+      expect(await network.pair(STRANGER, late.id, proof)).toEqual({ paired: false })
+    })
+  })
+
+  describe('peers', () => {
+    it('that are blocked or removed lose their standing and what they asked for', async () => {
+      await using all = await withRule('ask')
+      const { network, owner } = all.guard
+      const request = signing('x')
+      await network.submit(CI, request)
+      const stop = new AbortController()
+      const cuts = network.cutOff({ signal: stop.signal })[Symbol.asyncIterator]()
+      const waiting = network.wait(CI, request.id)
+      await owner.blockPeer(CI.peer, true)
+      expect(await cuts.next()).toEqual({ done: false, value: CI.peer })
+      expect(told(await waiting)).toBe('permission_denied denied_by_rule')
+      expect(await owner.approvals()).toEqual([])
+      expect(await network.standing(CI)).toBe('blocked')
+      await owner.removePeer(CI.peer)
+      expect(await network.standing(CI)).toBe('unknown')
+      stop.abort()
+    })
+
+    it('that nobody knows are remembered, and cause no prompt', async () => {
+      await using all = await guarded({ limits: { maxKnocks: 3 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, peers: ['known'], effect: 'ask' })
+      for (let i = 0; i < 5; i++) {
+        const stranger = { peer: `${STRANGER.peer}${i}`, connection: '/memory/9' }
+        expect(told(await network.submit(stranger, signing('x')))).toContain('permission_denied')
+      }
+      expect(await owner.approvals()).toEqual([])
+      expect((await owner.knocks()).map(({ peer }) => peer.at(-1))).toEqual(['4', '3', '2'])
+    })
+
+    it('with another’s name bring no rights along', async () => {
+      await using all = await withRule('allow')
+      const { network, owner } = all.guard
+      await owner.removePeer(CI.peer)
+      await owner.addPeer(STRANGER.peer, 'ci')
+      expect(told(await network.submit(STRANGER, signing('x')))).toBe(
+        'permission_denied denied_by_rule',
+      )
+    })
+  })
+
+  describe('list()', () => {
+    it('shows what a peer may use and nothing else', async () => {
+      await using all = await withRule('ask')
+      await all.guard.owner.run([step('generate', { to: 'private/key', type: 'ed25519' })])
+      expect(await all.guard.network.list(CI)).toMatchObject([
+        { path: 'release/app', type: 'ed25519', uses: [{ use: 'sign', effect: 'ask' }] },
+      ])
+      expect(await all.guard.network.list(BOX)).toEqual([])
+      expect(await all.guard.network.list(STRANGER)).toEqual([])
+    })
+  })
+}
