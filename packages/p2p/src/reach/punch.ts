@@ -145,14 +145,15 @@ export async function followPunch(
 async function dialWithin(
   addresses: readonly Uint8Array[],
   role: PunchRole,
-  { clock, limits, dial, signal }: PunchInit,
+  init: PunchInit,
 ): Promise<void> {
+  const { clock, limits, signal } = init
   const late = new AbortController()
   const stopTimer = clock.setTimer(limits.punchTimeoutMs, () => {
     late.abort(new Error('nothing came through in time'))
   })
   try {
-    await dial(addresses, role, AbortSignal.any([late.signal, signal]))
+    await init.dial(addresses, role, AbortSignal.any([late.signal, signal]))
   } finally {
     stopTimer()
     // What is still being dialled is not wanted any more.

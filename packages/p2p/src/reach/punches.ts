@@ -147,14 +147,14 @@ export class Punches {
     peer: PeerId,
     work: (signal: AbortSignal) => Promise<number | undefined>,
   ): Promise<void> {
-    const { clock, limits, emit } = this.#init
+    const { clock, limits } = this.#init
     const control = new AbortController()
     this.#running.set(peer, control)
     try {
       const attempts = await work(control.signal)
       if (attempts === undefined) return
       this.#failures.delete(peer)
-      emit({ type: 'direct', peer, reached: true, attempts })
+      this.#init.emit({ type: 'direct', peer, reached: true, attempts })
     } catch (error) {
       if (this.#closed) return
       this.#failures.delete(peer)
@@ -167,7 +167,7 @@ export class Punches {
       this.#failures.set(peer, clock.nowMs() + limits.punchRetryMs)
       const message = error instanceof Error ? error.message : String(error)
       const attempts = isP2pError(error) && error.reason === 'punch_failed' ? PUNCH_ATTEMPTS : 0
-      emit({ type: 'direct', peer, reached: false, attempts, message })
+      this.#init.emit({ type: 'direct', peer, reached: false, attempts, message })
     } finally {
       if (this.#running.get(peer) === control) this.#running.delete(peer)
     }
