@@ -8,6 +8,7 @@ import type { BenchOptions } from './options.ts'
 
 const QUESTIONS: Record<string, () => Promise<{ run(options: BenchOptions): Promise<void> }>> = {
   p2p: () => import('./p2p.ts'),
+  vault: () => import('./vault.ts'),
 }
 
 const { values, positionals } = parseArgs({
