@@ -254,3 +254,30 @@ export function factsOf({ steps }: SubmitMessage): {
   )
   return { procedures: steps.map(({ procedure }) => procedure), paths }
 }
+
+/** `pair`: a ticket is proved. */
+export interface PairMessage {
+  /** Its id, 16 bytes. */
+  readonly ticket: Uint8Array
+  /** 32 bytes. */
+  readonly proof: Uint8Array
+}
+
+/** Whether it was taken, and then the other side's proof. */
+export interface PairAnswerMessage {
+  readonly paired: boolean
+  /** 32 bytes. */
+  readonly proof?: Uint8Array | undefined
+}
+
+/** `pair`, as it is asked. */
+export const pairRequest: Message<PairMessage> = z.strictObject({
+  ticket: id,
+  proof: bytes(32, 32),
+})
+
+/** `pair`, as it is answered. */
+export const pairAnswer: Message<PairAnswerMessage> = z.strictObject({
+  paired: z.boolean(),
+  proof: bytes(32, 32).optional(),
+})

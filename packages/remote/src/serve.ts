@@ -108,10 +108,11 @@ class Entrance {
         this.#node.block(peer)
         if (!wasBlocked) this.#node.unblock(peer)
       }
-    } finally {
-      this.#watching = false
-      this.#known.clear()
+    } catch {
+      // Its calls fail as well, and say so to whoever asks.
     }
+    this.#watching = false
+    this.#known.clear()
   }
 }
 

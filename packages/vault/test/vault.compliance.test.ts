@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { vaultCompliance } from '@stronghold/testkit/compliance'
-import type { Vault } from '@stronghold/vault'
+import type { ListedRecord, Vault } from '@stronghold/vault'
 
 import { MemoryStore } from '../src/stores/memory.ts'
 import { OpenVault } from '../src/vault.ts'
 import { newVault } from './open.ts'
 
-const teardown = async (vault: Vault): Promise<void> => {
+const teardown = async (vault: Vault<ListedRecord>): Promise<void> => {
   if (vault instanceof OpenVault) await vault.close()
 }
 
@@ -19,7 +19,7 @@ vaultCompliance('openVault() in memory', {
   teardown,
 })
 
-const directories = new Map<Vault, string>()
+const directories = new Map<Vault<ListedRecord>, string>()
 
 vaultCompliance('openVault() on disk', {
   setup: async () => {

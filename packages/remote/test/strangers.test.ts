@@ -1,0 +1,81 @@
+/** Peers that nobody knows, that lost their standing, and what they can tell from what they hear. */
+import { pub, sign } from '@stronghold/vault/catalog'
+import { expect, test } from 'vitest'
+
+import { connectVault } from '../src/index.ts'
+import { ASK, asked, failure, served, SIGN, text } from './served.ts'
+
+const SIGNING = { key: 'release/app', message: text('v2.4.0') }
+
+test('what is denied and what is not there look alike, in errors and in listings', async () => {
+  await using all = await served({ rules: [SIGN] })
+  const absent = failure(all.remote.run(sign, { ...SIGNING, key: 'release/none' }))
+  const denied = failure(all.remote.run(pub, { key: 'release/app' }))
+  const neither = failure(all.remote.run(pub, { key: 'other/none' }))
+  expect(await absent).toMatchObject({ code: 'permission_denied', reason: 'denied_by_rule' })
+  const { ran: _, ...word } = await absent
+  for (const one of [denied, neither]) {
+    const { ran: __, ...other } = await one
+    expect(other).toEqual(word)
+  }
+  await all.guard.owner.run([
+    { procedure: 'generate', version: 1, input: { to: 'other/key', type: 'ed25519' } },
+  ])
+  expect(await all.remote.list()).toMatchObject([
+    { path: 'release/app', uses: [{ use: 'sign', effect: 'allow' }] },
+  ])
+  expect(await all.remote.list('other/**')).toEqual([])
+  expect(await failure(all.remote.list('**/x'))).toMatchObject({ code: 'invalid_argument' })
+})
+
+test('a stranger hears what one hears who may do nothing, and leaves a knock, not a prompt', async () => {
+  await using all = await served({ rules: [ASK] })
+  const known = await failure(all.remote.run(pub, { key: 'release/app' }))
+  for (let i = 0; i < 50; i++) {
+    const node = await all.network.createNode({ listen: [] })
+    await using stranger = connectVault(node, all.home.addresses)
+    expect(await failure(stranger.run(sign, SIGNING))).toEqual(known)
+    expect(await failure(stranger.list())).toMatchObject({ code: 'permission_denied' })
+    await node.stop()
+  }
+  expect(await all.guard.owner.approvals()).toEqual([])
+  expect(await all.guard.owner.knocks()).toHaveLength(50)
+})
+
+test.each(['block', 'remove'] as const)(
+  'a peer that is out by %s is cut off within a second, with what it asked for',
+  async (how) => {
+    await using all = await served({ rules: [ASK] })
+    const { guard, away, home } = all
+    const refused = failure(all.remote.run(sign, SIGNING, { timeoutMs: 20_000 }))
+    await asked(all)
+    expect(home.connections(away.peer)).toHaveLength(1)
+    const startMs = performance.now()
+    const [connection] = home.connections(away.peer)
+    if (how === 'block') await guard.owner.blockPeer(away.peer, true)
+    else await guard.owner.removePeer(away.peer)
+    await expect
+      .poll(() => home.connections(away.peer).some(({ id }) => id === connection?.id), {
+        interval: 5,
+      })
+      .toBe(false)
+    expect(performance.now() - startMs).toBeLessThan(1000)
+    expect(await guard.owner.approvals()).toEqual([])
+    expect(await refused).toMatchObject({ code: 'permission_denied', reason: 'denied_by_rule' })
+    expect(await failure(all.remote.list())).toMatchObject({ code: 'permission_denied' })
+    // Nothing stays behind in the node: who may come is the guard's to say.
+    expect(home.blocked).toEqual([])
+    if (how === 'block') await guard.owner.blockPeer(away.peer, false)
+    else await guard.owner.addPeer(away.peer, 'ci')
+    expect(await all.remote.list()).toHaveLength(1)
+  },
+)
+
+test('a peer made known while it is connected may ask at once', async () => {
+  await using all = await served({ rules: [SIGN] })
+  const node = await all.network.createNode({ listen: [] })
+  await using stranger = connectVault(node, all.home.addresses)
+  expect(await failure(stranger.run(sign, SIGNING))).toMatchObject({ code: 'permission_denied' })
+  await all.guard.owner.addPeer(node.peer, 'box')
+  expect(await stranger.run(sign, SIGNING)).toMatchObject({ version: 1 })
+})
