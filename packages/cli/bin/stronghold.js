@@ -49,9 +49,10 @@ function nodeBeside(from) {
  * @param {string[]} command
  */
 function start(node, command) {
-  // In the place of this process, where that can be had: signals and descriptors stay what they are.
-  if (isNew) process.execve?.(node, [node, ...command], process.env)
-  const child = spawn(node, command, { stdio: descriptors() })
+  const stdio = descriptors()
+  // In the place of this process, where that can be had; but descriptors beside the three do not come along.
+  if (isNew && stdio.length === 3) process.execve?.(node, [node, ...command], process.env)
+  const child = spawn(node, command, { stdio })
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => child.kill(signal))
   }

@@ -53,7 +53,7 @@ export interface Call<O extends Options = Options> {
    * @throws `Failure` `not_found` without a vault, `locked` where nothing unlocks it, `conflict` where another process
    *   holds it
    */
-  withOwner<T>(work: (owner: OwnerDoor) => Promise<T>): Promise<T>
+  readonly withOwner: <T>(work: (owner: OwnerDoor) => Promise<T>) => Promise<T>
 }
 
 /** One command, as the table holds it. */
@@ -89,11 +89,11 @@ export interface CommandInit<O extends Options> extends Omit<
   readonly options?: O
   readonly changes?: boolean
   readonly unlocks?: boolean
-  run(call: Call<O>): Promise<number | undefined | void>
+  readonly run: (this: void, call: Call<O>) => Promise<number | undefined>
 }
 
 /** A command of the table; what its options are typed as, its `run` alone knows. */
-export function defineCommand<const O extends Options = Record<never, never>>({
+export function defineCommand<const O extends Options = Options>({
   operands = '',
   options,
   changes = false,
@@ -108,7 +108,7 @@ export function defineCommand<const O extends Options = Record<never, never>>({
     changes,
     unlocks,
     // What the parser hands in was read by these very options.
-    run: async (call) => (await run(call as Call<O>)) ?? undefined,
+    run: (call) => run(call as Call<O>),
   }
 }
 

@@ -5,11 +5,14 @@ import { wrapped } from './terminal.ts'
 
 /** Where explanations begin. */
 const INDENT = 28
+/** The same behind words that are short. */
+const NARROW = 14
 
 /** How one screen of help looks. */
 export interface HelpStyle {
   readonly columns: number
   strong(text: string): string
+  faint(text: string): string
 }
 
 /** All commands, by noun. */
@@ -26,9 +29,9 @@ export function overview(commands: readonly Command[], style: HelpStyle): string
     '',
     `${style.strong('usage')}  stronghold COMMAND [OPERANDS] [OPTIONS]`,
     '',
-    ...hot.map(({ name, says }) => row(name, says, style.columns)),
+    ...hot.map(({ name, says }) => row(name, says, style.columns, NARROW)),
     '',
-    ...[...nouns].map(([noun, verbs]) => row(noun, verbs.join(' '), style.columns, 12)),
+    ...[...nouns].map(([noun, verbs]) => row(noun, verbs.join(' '), style.columns, NARROW)),
     '',
     ...optionRows(EVERYWHERE, style.columns),
     '',
@@ -55,7 +58,7 @@ export function commandHelp(command: Command, style: HelpStyle): string {
     Object.entries(optionsOf(command)).filter(([option]) => !Object.hasOwn(options, option)),
   )
   return [
-    `${says}.`,
+    wrapped(`${says}.`, style.columns),
     '',
     `${style.strong('usage')}  stronghold ${name}${operands === '' ? '' : ` ${operands}`} [OPTIONS]`,
     '',
@@ -64,13 +67,17 @@ export function commandHelp(command: Command, style: HelpStyle): string {
     ...optionRows(others, style.columns),
     '',
     style.strong('examples'),
-    ...examples.flatMap(([line, purpose]) => [`  ${line}`, `      ${purpose}`]),
+    ...examples.flatMap(([line, purpose]) => [
+      `  ${wrapped(line, style.columns - 4, '      ').replaceAll('\n', ' \\\n')}`,
+      `      ${style.faint(wrapped(purpose, style.columns - 6, '      '))}`,
+    ]),
   ].join('\n')
 }
 
 function optionRows(options: Options, columns: number): string[] {
   return Object.entries(options).map(([name, { value, says, choices, many = false }]) => {
-    const one = choices === undefined ? '' : `: ${choices.join(', ')}`
+    const isShown = choices === undefined || value === choices.join('|')
+    const one = isShown ? '' : `: ${choices.join(', ')}`
     const several = many ? '; may be repeated' : ''
     return row(`--${name}${value === undefined ? '' : ` ${value}`}`, says + one + several, columns)
   })

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ReadStream } from 'node:tty'
+import { isatty, ReadStream } from 'node:tty'
 
 import { systemClock } from '@stronghold/vault'
 
@@ -15,7 +15,7 @@ export function thisMachine(): Io {
     cwd: process.cwd(),
     userHome: homedir(),
     stdin: {
-      isTerminal: Boolean(process.stdin.isTTY),
+      isTerminal: isatty(0),
       descriptor: 0,
       [Symbol.asyncIterator]: () =>
         process.stdin[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>,
@@ -28,7 +28,7 @@ export function thisMachine(): Io {
   }
 }
 
-function sink(stream: NodeJS.WriteStream): Sink {
+function sink(stream: NodeJS.WriteStream & { readonly fd: number }): Sink {
   let gone = false
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // Whoever read has had enough.
@@ -36,7 +36,7 @@ function sink(stream: NodeJS.WriteStream): Sink {
     gone = true
   })
   return {
-    isTerminal: Boolean(stream.isTTY),
+    isTerminal: isatty(stream.fd),
     get columns() {
       return stream.isTTY ? stream.columns : undefined
     },

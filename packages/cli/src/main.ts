@@ -29,7 +29,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     }
     return await run(readLine(args, COMMANDS), io, terminal)
   } catch (error) {
-    const failure = failureOf(error)
+    const failure = withHint(failureOf(error), args)
     await terminal.failure(failure)
     if (failure.exit === 'internal' && (io.env['STRONGHOLD_DEBUG'] ?? '') !== '') {
       await io.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`)
@@ -45,6 +45,7 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
     const style = {
       columns: Math.min(terminal.columns, 100),
       strong: (text: string) => terminal.strong(text),
+      faint: (text: string) => terminal.faint(text),
     }
     const { command, noun } = line
     const text =
@@ -76,6 +77,18 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
     },
   }
   return (await command.run(call)) ?? 0
+}
+
+/** Every failure names a next command: where nobody knew a better one, the help of the command. */
+function withHint(failure: Failure, args: readonly string[]): Failure {
+  if (failure.hint !== undefined) return failure
+  const { exit, message, reason, cause } = failure
+  const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
+  const found =
+    COMMANDS.find(({ name }) => name === `${first} ${second}`) ??
+    COMMANDS.find(({ name }) => name === first)
+  const hint = `stronghold ${found === undefined ? '' : `${found.name} `}--help`
+  return new Failure(exit, message, { hint, cause, ...(reason === undefined ? {} : { reason }) })
 }
 
 function wantsJson(args: readonly string[]): boolean {

@@ -20,9 +20,7 @@ export async function runOne<P extends Procedure>(
   procedure: P,
   input: InputOf<P>,
 ): Promise<OutputOf<P>> {
-  const [output] = await runAll(owner, [
-    { procedure: procedure.name, input: input as NamedStep['input'] },
-  ])
+  const [output] = await runAll(owner, [{ procedure: procedure.name, input }])
   return output as OutputOf<P>
 }
 

@@ -146,7 +146,7 @@ export function wrapped(text: string, columns: number, indent = ''): string {
 }
 
 function width(text: string): number {
-  return [...text].length
+  return Array.from(text).length
 }
 
 function pad(text: string, to: number): string {
@@ -154,7 +154,7 @@ function pad(text: string, to: number): string {
 }
 
 function cut(text: string, to: number): string {
-  const characters = [...text]
+  const characters = Array.from(text)
   return characters.length <= to ? text : `${characters.slice(0, to - 1).join('')}…`
 }
 
@@ -166,5 +166,7 @@ function isText(bytes: Uint8Array): boolean {
   } catch {
     return false
   }
-  return ![...text].some((character) => /\p{Cc}/u.test(character) && !'\n\r\t'.includes(character))
+  return !Array.from(text).some(
+    (character) => /\p{Cc}/u.test(character) && !'\n\r\t'.includes(character),
+  )
 }

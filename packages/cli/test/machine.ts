@@ -17,6 +17,7 @@ export interface Ran {
   /** What stdout holds, as bytes. */
   readonly bytes: Uint8Array
   /** stdout as JSON, its lines one by one. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly json: any
 }
 

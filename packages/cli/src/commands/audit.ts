@@ -212,28 +212,28 @@ function table(
   )
 }
 
-/** The facts of an entry in one line: what was used in words, hashes cut. */
+/** The facts of an entry in one line: what happened first, then what was used in words; hashes are cut. */
 function line(facts: AuditEntry['facts'], names: ReadonlyMap<string, string>): string {
+  const rank = (name: string): number => (LEADING.includes(name) ? LEADING.indexOf(name) : 9)
   return Object.entries(facts)
+    .filter(([name]) => name !== 'name' || facts['peer'] === undefined)
+    .sort(([a], [b]) => rank(a) - rank(b))
     .flatMap(([name, value]) => {
-      if (name === 'use' && Array.isArray(value)) {
-        return (value as unknown[][]).map(([procedure, role, path]) =>
-          remote(
-            role === '-'
-              ? String(procedure)
-              : `${String(procedure)}:${String(role)} ${String(path)}`,
-            MAX_FACT,
-          ),
-        )
-      }
+      if (name === 'use' && Array.isArray(value)) return (value as unknown[][]).map(useText)
       if (value instanceof Uint8Array) return `${name} ${toHex(value.subarray(0, 4))}…`
-      if (name === 'peer') return `peer ${names.get(String(value)) ?? String(value)}`
-      const text = typeof value === 'object' ? JSON.stringify(plain(value)) : String(value)
-      return ['outcome', 'change'].includes(name)
-        ? remote(text, MAX_FACT)
-        : `${name} ${remote(text, MAX_FACT)}`
+      const text = typeof value === 'string' ? value : JSON.stringify(plain(value))
+      if (name === 'peer') return remote(names.get(text) ?? text, MAX_FACT)
+      return LEADING.includes(name) ? remote(text, MAX_FACT) : `${name} ${remote(text, MAX_FACT)}`
     })
     .join(', ')
+}
+
+/** Facts that need no name in front. */
+const LEADING: readonly string[] = ['outcome', 'change', 'peer']
+
+function useText([procedure, role, path]: readonly unknown[]): string {
+  const what = role === '-' ? String(procedure) : `${String(procedure)}:${String(role)}`
+  return remote(`${what} ${role === '-' ? '' : String(path)}`.trim(), MAX_FACT)
 }
 
 /** What `audit` knows. */

@@ -97,7 +97,6 @@ const add = defineCommand({
       })
     }
     const entry = { peer, name, addresses: all, blocked: before?.blocked ?? false }
-    writeBook(home, [...book.filter((one) => one.peer !== peer), entry])
     const isKnown = await whereUnlockedOrAsked(call, async (owner) => {
       const known = (await owner.peers()).find((one) => one.peer === peer)
       if (known === undefined) await owner.addPeer(peer, name, tags)
@@ -106,6 +105,7 @@ const add = defineCommand({
         if (tags.length > 0) await owner.tagPeer(peer, tags)
       }
     })
+    writeBook(home, [...book.filter((one) => one.peer !== peer), entry])
     const [shown] = merged([entry], undefined)
     await terminal.result(
       { ...shown, known: isKnown, tags },

@@ -158,7 +158,7 @@ function stepsOf(name: string | undefined, json: unknown, cwd: string): NamedSte
   if (chain === undefined) throw bad('without a NAME it is to be { "steps": [ … ] }')
   if (chain.length < 1 || chain.length > MAX_STEPS) throw bad(`a chain has 1 to ${MAX_STEPS} steps`)
   return chain.map((step, index) => {
-    const { procedure, input } = (step ?? {}) as { procedure?: unknown; input?: unknown }
+    const { procedure, input }: { procedure?: unknown; input?: unknown } = step ?? {}
     if (typeof procedure !== 'string' || typeof input !== 'object' || input === null) {
       throw bad(`step ${index} has no procedure and input`)
     }
@@ -173,7 +173,7 @@ interface Schema {
 }
 
 function schemaOf(shape: z.ZodType): Schema {
-  return z.toJSONSchema(shape, { unrepresentable: 'any', io: 'input' }) as Schema
+  return z.toJSONSchema(shape, { unrepresentable: 'any', io: 'input' })
 }
 
 function fields({ properties = {}, required = [] }: Schema): string {

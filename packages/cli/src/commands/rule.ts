@@ -97,6 +97,14 @@ function placeOf({
   return first === true ? { first: true } : before === undefined ? undefined : { before }
 }
 
+/** What a change does to what is allowed: done, and in a dry run. */
+const WAYS: Readonly<Record<RuleChange['direction'], readonly [string, string]>> = {
+  same: ['decides nothing otherwise', 'would decide nothing otherwise'],
+  tightens: ['tightens', 'would tighten'],
+  widens: ['widens', 'would widen'],
+  mixed: ['tightens and widens', 'would tighten and widen'],
+}
+
 /** Tells what a change of rules does, or did. */
 async function tell(
   { terminal, dryRun }: Pick<Call, 'terminal' | 'dryRun'>,
@@ -104,16 +112,15 @@ async function tell(
   what: string,
 ): Promise<void> {
   const { direction, id, sentence, position, of, shadowedBy, examples } = change
-  const way = { same: 'changes nothing', tightens: 'tightens', widens: 'widens', mixed: 'mixed' }
   const where = position === undefined || of === undefined ? '' : ` (${position} of ${of})`
   const about = sentence === undefined ? what : `${terminal.strong(id ?? '')}${where}  ${sentence}`
   const lines = [
     wrapped(about, terminal.columns, '    '),
-    `    ${dryRun ? 'would be' : 'is'}: ${way[direction]}`
-      .replace('is: changes', 'changes')
-      .replace('would be: changes', 'would change'),
+    `    ${WAYS[direction][dryRun ? 1 : 0]}`,
     ...(shadowedBy === undefined ? [] : [`    rule ${shadowedBy} leaves it nothing to decide`]),
-    ...examples.map((example) => `    ${wrapped(example, terminal.columns - 4, '      ')}`),
+    ...[...new Set(examples)].map(
+      (example) => `    ${wrapped(example, terminal.columns - 4, '      ')}`,
+    ),
   ]
   await terminal.result(
     {
@@ -262,12 +269,9 @@ const edit = defineCommand({
     }
     const change = await withOwner(async (owner) => {
       const { rule } = await ruleAt(owner, id)
-      const kept = Object.entries(rule).filter(([name]) => !cleared.includes(name))
-      return await owner.editRule(
-        id,
-        { ...(Object.fromEntries(kept) as unknown as WrittenRule), ...fields },
-        { dryRun },
-      )
+      const kept: WrittenRule = { ...rule }
+      for (const name of CLEARABLE) if (cleared.includes(name)) Reflect.deleteProperty(kept, name)
+      return await owner.editRule(id, { ...kept, ...fields }, { dryRun })
     })
     await tell(call, change, id)
   },
@@ -340,8 +344,8 @@ const test = defineCommand({
     const { verdict, text } = await withOwner((owner) => explained(owner, operands, options.format))
     const { expect } = options
     if (expect !== undefined && expect !== verdict) {
-      throw new Failure('verification_failed', `cannot expect ${expect}`, {
-        reason: `${verdict}: ${text}`,
+      throw new Failure('verification_failed', `expected ${expect}`, {
+        reason: text,
         hint: `stronghold rule explain ${operands.join(' ')}`,
       })
     }

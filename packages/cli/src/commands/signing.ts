@@ -9,6 +9,7 @@ import {
   sign as signProcedure,
   verify as verifyProcedure,
 } from '@stronghold/vault/catalog'
+import type { Vault } from '@stronghold/vault'
 import type { InputOf } from '@stronghold/vault/catalog'
 import { z } from 'zod'
 
@@ -226,9 +227,7 @@ const verify = defineCommand({
 })
 
 /** A vault of nothing, in memory, for what needs none of its secrets. */
-async function withoutVault<T>(
-  use: (vault: Awaited<ReturnType<typeof import('@stronghold/vault').createVault>>) => Promise<T>,
-): Promise<T> {
+async function withoutVault<T>(use: (vault: Vault) => Promise<T>): Promise<T> {
   const { createVault, MemoryStore } = await import('@stronghold/vault')
   const keyFile = crypto.getRandomValues(new Uint8Array(32))
   await using vault = await createVault({ at: new MemoryStore(), credential: { keyFile } })
