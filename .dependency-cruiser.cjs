@@ -137,9 +137,9 @@ module.exports = {
     },
     {
       name: 'vault-knows-no-network',
-      comment: 'the vault knows neither p2p nor rules',
+      comment: 'the vault knows neither p2p nor rules; the keeper alone has a socket, for its owner',
       severity: 'error',
-      from: { path: '^packages/(vault|guard)/src/' },
+      from: { path: '^packages/(vault|guard)/src/', pathNot: '^packages/guard/src/keeper/' },
       to: { path: '(libp2p|multiformats|^node:(net|tls|dgram|http|http2)$)' },
     },
     {
@@ -186,6 +186,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^packages/vault/src/', pathNot: '^packages/vault/src/(index|vault)\\.ts$' },
       to: { path: '^packages/vault/src/vault\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'guard-knows-no-keeper',
+      comment: 'a guard is the same in any thread',
+      severity: 'error',
+      from: { path: '^packages/guard/src/', pathNot: '^packages/guard/src/keeper/' },
+      to: { path: '^packages/guard/src/keeper/' },
     },
     {
       name: 'guard-pure-middle',

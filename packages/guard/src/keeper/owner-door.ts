@@ -188,9 +188,9 @@ function streamed(
   items: AsyncIterable<unknown>,
   stop: AbortController,
 ): ReadableStream<Uint8Array> {
-  const iterator: AsyncIterator<unknown, void> = items[Symbol.asyncIterator]()
+  const iterator = items[Symbol.asyncIterator]()
   // Asked for before the first byte leaves: listening begins with the first question.
-  let next = iterator.next()
+  let next: Promise<IteratorResult<unknown, unknown>> = iterator.next()
   next.catch(() => {})
   return new ReadableStream<Uint8Array>({
     start(controller) {
