@@ -38,7 +38,7 @@ import type {
 import { isThenable, Writing } from './transaction.ts'
 import type { OpenedRow, RowReader, Transaction } from './transaction.ts'
 
-export type { OpenedRow, RowReader, Transaction } from './transaction.ts'
+export type { OpenedRow, Transaction } from './transaction.ts'
 
 /** How rows are opened. */
 export interface RowsInit {

@@ -47,7 +47,7 @@ export function sshTypeOf(name: string): SshType | undefined {
 }
 
 /** What SSH calls the type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ecdsa-sha2-nistp384`. */
-export function sshName(type: SshType): string {
+function sshName(type: SshType): string {
   return NAMES[type]
 }
 
