@@ -24,7 +24,10 @@ import { startKeeper } from './start.ts'
 import type { KeeperSeams } from './start.ts'
 import type { UnlockAtStart } from './worker.ts'
 
-export type { KeeperSeams, UnlockAtStart }
+export type * from '../doors.ts'
+export type { GuardLimits, KeeperLimits }
+export type { KeeperSeams, Thread } from './start.ts'
+export type { KeeperData, UnlockAtStart } from './worker.ts'
 
 /** Which vault, how it is guarded, and where its owner comes in. */
 export interface KeeperInit {

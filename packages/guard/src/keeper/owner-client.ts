@@ -14,6 +14,7 @@ import { DoorError, errorOf, readFault } from './messages.ts'
 import { ownerOver } from './owner-methods.ts'
 import type { OwnerTransport } from './owner-methods.ts'
 
+export type * from '../doors.ts'
 export { createToken, readToken } from './tokens.ts'
 
 /**
