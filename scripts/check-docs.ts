@@ -8,6 +8,13 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { DEFAULT_LIMITS } from '../packages/p2p/src/limits.ts'
+import {
+  commandsTable,
+  exitsTable,
+  reasonsTable,
+  settingsTable,
+  sharedOptionsTable,
+} from './cli-tables.ts'
 import { proceduresTable, shapesTable } from './procedure-tables.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -15,12 +22,18 @@ const write = process.argv.includes('--write')
 const problems: string[] = []
 
 const GENERATED: Record<string, () => string> = {
+  commands: commandsTable,
   example,
+  exits: exitsTable,
   imports,
   limits,
   procedures: proceduresTable,
+  reasons: reasonsTable,
+  settings: settingsTable,
   shapes: shapesTable,
-  speed,
+  sharedOptions: sharedOptionsTable,
+  speed: () => speed('p2p', 'Requests between two processes, ours beside others'),
+  vaultSpeed: () => speed('vault', 'A vault beside the libraries and the disk it stands on'),
 }
 
 for (const file of globSync('{*.md,docs/*.md,packages/*/*.md}', { cwd: ROOT }).sort()) {
@@ -164,13 +177,13 @@ interface Measured {
   runtime: { node: string }
 }
 
-/** The chart of the last full run of the benchmark, and what it ran on. */
-function speed(): string {
-  const file = join(ROOT, 'bench/results/p2p.json')
+/** The chart of the last full run of a benchmark, and what it ran on. */
+function speed(question: string, title: string): string {
+  const file = join(ROOT, `bench/results/${question}.json`)
   const { command, date, machine, runtime } = JSON.parse(readFileSync(file, 'utf8')) as Measured
   const { cpu, cores, memoryGb, system } = machine
   return [
-    '![Requests between two processes, ours beside others](../../bench/results/p2p.svg)',
+    `![${title}](../../bench/results/${question}.svg)`,
     '',
     `\`${command}\` on ${date}: ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}, Node.js ${runtime.node}.`,
   ].join('\n')

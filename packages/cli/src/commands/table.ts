@@ -11,6 +11,7 @@ import { keyImport } from './key-import.ts'
 import { KEY_COMMANDS } from './key.ts'
 import { PEER_COMMANDS } from './peer.ts'
 import { PROC_COMMANDS } from './proc.ts'
+import { RECEIPT_COMMANDS } from './receipt.ts'
 import { RULE_COMMANDS } from './rule.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
@@ -32,5 +33,6 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...RULE_COMMANDS,
   ...GRANT_COMMANDS,
   ...AUDIT_COMMANDS,
+  ...RECEIPT_COMMANDS,
   ...CONFIG_COMMANDS,
 ])

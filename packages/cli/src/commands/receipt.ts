@@ -1,0 +1,163 @@
+/** `receipt`: what a receipt says, and whether it holds. Needs no vault: the peer id alone decides. */
+import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto'
+
+import { fromHex, toHex } from '@stronghold/core'
+import type { Receipt, ReceiptCrypto } from '@stronghold/guard'
+import { z } from 'zod'
+
+import { inBook, readBook } from '../book.ts'
+import { defineCommand } from '../command.ts'
+import type { Call, Command } from '../command.ts'
+import { readWhole } from '../data.ts'
+import { printMoment } from '../duration.ts'
+import { Failure, quoted } from '../failure.ts'
+import { remote } from '../terminal.ts'
+
+/** Longest file that is read, in bytes: a receipt of 512 KiB as base64. */
+const MAX_FILE_BYTES = 1024 * 1024
+
+const shape = {
+  vault: z.string(),
+  requester: z.string(),
+  request: z.string(),
+  uses: z.array(z.string()),
+  rule: z.string().nullable(),
+  approvals: z.array(z.string()),
+  at: z.string(),
+  position: z.int(),
+}
+
+const show = defineCommand({
+  name: 'receipt show',
+  says: 'Show what a receipt says, without checking it',
+  operands: 'FILE',
+  examples: [
+    ['stronghold receipt show r.json', 'who used what, by which rule, when'],
+    ['stronghold receipt show - < r.json', 'from a pipe'],
+  ],
+  prints: z.object(shape),
+  async run(call) {
+    const { decodeReceipt } = await import('@stronghold/guard')
+    const receipt = decodeReceipt(await read(call))
+    await call.terminal.result(asJson(receipt), table(call, receipt))
+    await call.terminal.note('not checked: stronghold receipt verify')
+  },
+})
+
+const verify = defineCommand({
+  name: 'receipt verify',
+  says: 'Check a receipt against the peer that gave it, without asking anybody',
+  operands: 'FILE',
+  options: {
+    peer: { value: 'PEER', says: 'name or id of the Stronghold that gave it' },
+    key: { value: 'HEX', says: "the vault's key, where it is known from elsewhere" },
+  },
+  examples: [
+    ['stronghold receipt verify r.json --peer home', 'home is a name of the book'],
+    ['stronghold receipt verify r.json --json', 'says by whom it is vouched for'],
+  ],
+  prints: z.object({ ...shape, valid: z.boolean(), by: z.string().nullable() }),
+  async run(call) {
+    const { options, operands, terminal } = call
+    const bytes = await read(call)
+    const { verifyReceipt } = await import('@stronghold/guard')
+    const verdict = await verifyReceipt(
+      bytes,
+      {
+        ...(options.peer === undefined ? {} : { peer: await peerNamed(call, options.peer) }),
+        ...(options.key === undefined ? {} : { key: fromHex(options.key) }),
+      },
+      await receiptCrypto(),
+    )
+    if (!verdict.valid) {
+      throw new Failure('verification_failed', `cannot verify receipt ${quoted(operands[0] ?? '')}`, {
+        reason: verdict.fault.charAt(0).toLowerCase() + verdict.fault.slice(1),
+        hint: `stronghold receipt show ${operands[0] ?? ''}`,
+      })
+    }
+    const { receipt, certifiedBy } = verdict
+    await terminal.result(
+      { ...asJson(receipt), valid: true, by: certifiedBy ?? null },
+      `valid, given by ${certifiedBy ?? 'the key that was named'}\n${table(call, receipt)}`,
+    )
+    if (options.peer === undefined && options.key === undefined) {
+      await terminal.note('whether that is whom you meant, you decide; or name it by --peer')
+    }
+  },
+})
+
+/** A receipt as bytes, or as JSON that holds it in base64. */
+async function read(call: Call): Promise<Uint8Array> {
+  const bytes = await readWhole(call, call.operands[0], MAX_FILE_BYTES)
+  // A receipt begins with a CBOR map, which no text begins with.
+  if (bytes[0] !== '{'.charCodeAt(0)) return bytes
+  const bad = new Failure('usage', 'cannot read the receipt', { reason: 'it is JSON without one' })
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    throw bad
+  }
+  const { receipt } = json as { receipt?: unknown }
+  if (typeof receipt !== 'string') throw bad
+  return new Uint8Array(Buffer.from(receipt, 'base64'))
+}
+
+async function peerNamed({ home }: Call, text: string): Promise<string> {
+  const found = inBook(readBook(home), text)
+  if (found !== undefined) return found.peer
+  const { parsePeerId } = await import('@stronghold/p2p')
+  return parsePeerId(text)
+}
+
+/** An Ed25519 key as Node.js takes it (RFC 8410 §4). */
+const SPKI_PREFIX = fromHex('302a300506032b6570032100')
+
+async function receiptCrypto(): Promise<ReceiptCrypto> {
+  const { openEnvelope } = await import('@stronghold/p2p')
+  return {
+    sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+    verifyEd25519: (signature, message, publicKey) => {
+      const der = Buffer.concat([SPKI_PREFIX, publicKey])
+      const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
+      return verifySignature(null, message, key, signature)
+    },
+    openEnvelope: async (envelope, { domain, payloadType }) =>
+      await openEnvelope(envelope, { domain, payloadType: new TextEncoder().encode(payloadType) }),
+  }
+}
+
+function asJson({ leaf }: Receipt): Record<string, unknown> {
+  const { vault, peer, id, use, rule, approvals, at, position } = leaf
+  return {
+    vault: toHex(vault),
+    requester: peer,
+    request: toHex(id),
+    uses: use.map(useText),
+    rule,
+    approvals: [...approvals],
+    at: printMoment(at),
+    position,
+  }
+}
+
+function useText([procedure, role, path, , version]: Receipt['leaf']['use'][number]): string {
+  return `${procedure}:${role} ${path}${version === undefined ? '' : `@${version}`}`
+}
+
+function table({ terminal, home }: Call, { leaf }: Receipt): string {
+  const name = inBook(readBook(home), leaf.peer)?.name
+  return terminal.table([
+    ['vault', toHex(leaf.vault)],
+    ['asked by', name === undefined ? remote(leaf.peer) : `${name}, ${leaf.peer}`],
+    ['request', toHex(leaf.id)],
+    ...leaf.use.map((use) => ['used', remote(useText(use))]),
+    ['rule', leaf.rule ?? 'none: the owner'],
+    ...leaf.approvals.map((by) => ['agreed', remote(by)]),
+    ['at', printMoment(leaf.at)],
+    ['audit', `entry ${leaf.position}`],
+  ])
+}
+
+/** What `receipt` knows. */
+export const RECEIPT_COMMANDS: readonly Command[] = [show, verify]
