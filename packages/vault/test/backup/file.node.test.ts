@@ -15,6 +15,7 @@ import { directory, IDENTITY, RECIPIENT, someVault, source } from './_vaults.ts'
 
 const LONG = process.env['STRONGHOLD_LONG'] === '1'
 const WRITER = fileURLToPath(new URL('./_writer.ts', import.meta.url))
+const RESIDUE = fileURLToPath(new URL('./_residue.ts', import.meta.url))
 const passphrase = new TextEncoder().encode('correct horse')
 const age = isThere('age')
 
@@ -123,6 +124,15 @@ describe('the file of a backup', () => {
       execFileSync('rm', [to])
     }
     expect(found).toBeLessThan(LONG ? 1000 : 8)
+  })
+
+  it('leaves nothing of a secret in any string of the heap', { timeout: 60_000 }, () => {
+    const search = (...mode: string[]): unknown => {
+      const args = ['--conditions=@stronghold/source', RESIDUE, directory(), ...mode]
+      return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
+    }
+    expect(search('leave')).toEqual({ found: 1, left: 1 })
+    expect(search()).toEqual({ found: 0, left: 0 })
   })
 
   const mounted = mount()
