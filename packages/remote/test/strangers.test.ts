@@ -3,6 +3,7 @@ import { pub, sign } from '@stronghold/vault/catalog'
 import { expect, test } from 'vitest'
 
 import { connectVault } from '../src/index.ts'
+import { MAX_LISTED } from '../src/limits.ts'
 import { ASK, asked, failure, served, SIGN, text } from './served.ts'
 
 const SIGNING = { key: 'release/app', message: text('v2.4.0') }
@@ -78,4 +79,58 @@ test('a peer made known while it is connected may ask at once', async () => {
   expect(await failure(stranger.run(sign, SIGNING))).toMatchObject({ code: 'permission_denied' })
   await all.guard.owner.addPeer(node.peer, 'box')
   expect(await stranger.run(sign, SIGNING)).toMatchObject({ version: 1 })
+})
+
+test('a long listing comes in pieces, in the order of paths', async () => {
+  const records = Array.from({ length: MAX_LISTED + 1 }, (_, index) => ({
+    path: `k/${String(index).padStart(5, '0')}`,
+    type: 'seed' as const,
+    version: 1,
+    uses: [],
+  }))
+  let calls = 0
+  await using all = await served({
+    door: () => ({
+      list: async () => {
+        calls++
+        return [...records].reverse()
+      },
+    }),
+  })
+  expect(await all.remote.list()).toEqual(records)
+  expect(calls).toBe(2)
+  expect(await all.remote.list('k/00007')).toEqual([records[7]])
+})
+
+test('when nobody tells any more who is out, nobody is taken for known unasked', async () => {
+  let asked = 0
+  await using all = await served({
+    rules: [SIGN],
+    door: (network) => ({
+      cutOff: async function* () {},
+      standing: (asker) => {
+        asked++
+        return network.standing(asker)
+      },
+    }),
+  })
+  await all.remote.run(sign, SIGNING)
+  await all.remote.run(sign, SIGNING)
+  expect(asked).toBe(2)
+})
+
+test('a known peer is asked about once, as long as it stands', async () => {
+  let asked = 0
+  await using all = await served({
+    rules: [SIGN],
+    door: (network) => ({
+      standing: (asker) => {
+        asked++
+        return network.standing(asker)
+      },
+    }),
+  })
+  await all.remote.run(sign, SIGNING)
+  await all.remote.run(sign, SIGNING)
+  expect(asked).toBe(1)
 })
