@@ -46,11 +46,6 @@ export function sshTypeOf(name: string): SshType | undefined {
   return TYPES.find((type) => NAMES[type] === name)
 }
 
-/** What SSH calls the type: `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ecdsa-sha2-nistp384`. */
-function sshName(type: SshType): string {
-  return NAMES[type]
-}
-
 /**
  * Writes the blob of a public key.
  *
