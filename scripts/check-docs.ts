@@ -173,7 +173,13 @@ function id(place: string): string {
 interface Measured {
   command: string
   date: string
-  machine: { cpu: string; cores: number; memoryGb: number; system: string }
+  machine: {
+    cpu: string
+    cores: number
+    memoryGb: number
+    system: string
+    loadAverage: readonly number[]
+  }
   runtime: { node: string }
 }
 
@@ -181,11 +187,14 @@ interface Measured {
 function speed(question: string, title: string): string {
   const file = join(ROOT, `bench/results/${question}.json`)
   const { command, date, machine, runtime } = JSON.parse(readFileSync(file, 'utf8')) as Measured
-  const { cpu, cores, memoryGb, system } = machine
+  const { cpu, cores, memoryGb, system, loadAverage } = machine
+  const [load = 0] = loadAverage
+  // Others took the processors meanwhile: ratios may stand, figures do not.
+  const busy = load > 2 * cores ? ` The machine was busy (load ${load}): provisional.` : ''
   return [
     `![${title}](../../bench/results/${question}.svg)`,
     '',
-    `\`${command}\` on ${date}: ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}, Node.js ${runtime.node}.`,
+    `\`${command}\` on ${date}: ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}, Node.js ${runtime.node}.${busy}`,
   ].join('\n')
 }
 
