@@ -119,10 +119,8 @@ export async function peerOf(home: Home): Promise<string> {
   }
   makeHome(home)
   // Loading a network takes a second, and this is the only reason to.
-  const { createNode } = await import('@stronghold/p2p')
-  const node = await createNode({ identity: home.identity })
-  const { peer } = node
-  await node.stop()
+  const { peerOfIdentity } = await import('@stronghold/p2p')
+  const peer = await peerOfIdentity(home.identity)
   writeFileSync(home.identityPublic, `${peer}\n`, { mode: 0o600 })
   chmodSync(home.identityPublic, 0o600)
   return peer

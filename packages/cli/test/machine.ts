@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { systemClock } from '@stronghold/vault'
 import type { Clock } from '@stronghold/vault'
 
+import { COMMANDS } from '../src/commands/table.ts'
 import type { Io } from '../src/io.ts'
+import { readLine } from '../src/line.ts'
 import { main } from '../src/main.ts'
 
 /** What one run of the program left behind. */
@@ -37,6 +39,8 @@ export interface RunInit {
 export class Machine implements Disposable {
   readonly cwd: string = mkdtempSync(join(tmpdir(), 'stronghold-cli-'))
   readonly clock: Clock
+  /** What waiting does; by default nothing, at once. */
+  sleep: (ms: number) => Promise<void> = async () => {}
   /** What the terminal showed, all runs together. */
   shown = ''
   readonly #env: Readonly<Record<string, string>>
@@ -78,12 +82,13 @@ export class Machine implements Disposable {
       stdout: sink(out, init.columns),
       stderr: sink(err, init.watched === true ? 80 : undefined),
       clock: this.clock,
-      sleep: async () => {},
+      sleep: (ms) => this.sleep(ms),
       openTerminal: () => this.#terminal(init.typed),
     }
     const exit = await main(args, io)
     const bytes = new Uint8Array(Buffer.concat(out))
     const stdout = new TextDecoder().decode(bytes)
+    assertShape(args, exit, stdout)
     return {
       exit,
       bytes,
@@ -131,5 +136,19 @@ export class Machine implements Disposable {
       },
       [Symbol.dispose]: () => {},
     }
+  }
+}
+
+/** What `--json` prints is what the table of commands says it prints, and nothing beside it. */
+function assertShape(args: readonly string[], exit: number, stdout: string): void {
+  if (exit !== 0 || !args.includes('--json') || args.includes('--dry-run')) return
+  const line = readLine(args, COMMANDS)
+  const prints = line.kind === 'run' ? line.command.prints : undefined
+  for (const text of stdout.trimEnd().split('\n')) {
+    const { v, ...rest } = JSON.parse(text) as Record<string, unknown>
+    if (v !== 1) throw new Error(`no v in ${text}`)
+    const found = prints?.parse(rest) as Record<string, unknown>
+    const extra = Object.keys(rest).filter((name) => !Object.hasOwn(found, name))
+    if (extra.length > 0) throw new Error(`${args.join(' ')} prints ${extra.join(', ')}, too`)
   }
 }

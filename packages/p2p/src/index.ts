@@ -81,3 +81,4 @@ export type { RelayControl, RelayInit, RelayServeInit, RelayStatus } from './rea
 export type { ClientOptions, ServeOptions } from './requests.ts'
 export type { SecurityName } from './securities.ts'
 export type { Target } from './target.ts'
+export { peerOfIdentity, sealAsIdentity } from './vouch.ts'

@@ -2,13 +2,15 @@
 import { randomFillSync } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, openSync, writeSync } from 'node:fs'
 
-import { toHex } from '@stronghold/core'
+import { encodeUtf8, toHex } from '@stronghold/core'
+import type { Guard } from '@stronghold/guard'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
 import { Failure } from '../failure.ts'
 import { hasVault, makeHome, peerOf } from '../home.ts'
+import type { Home } from '../home.ts'
 import { sourceOf, withNewCredential } from '../passphrase.ts'
 
 /** Length of a role token, in bytes. */
@@ -42,6 +44,7 @@ export const init: Command = defineCommand({
     }
     makeHome(home)
     const { createVault } = await import('@stronghold/vault')
+    const { openGuard } = await import('@stronghold/guard')
     // The credential first: nothing is left behind where nobody says one.
     const vault = await withNewCredential(source, io, async (credential) => {
       return await createVault(
@@ -55,8 +58,8 @@ export const init: Command = defineCommand({
       )
     })
     const { vault: id } = vault.status()
-    await vault.close()
     const peer = await peerOf(home)
+    await certify(home, openGuard({ vault, peer }, { clock: io.clock }))
     for (const path of [home.adminToken, home.approverToken]) writeToken(path)
     await terminal.result(
       { peer, home: home.path, vault: id },
@@ -68,6 +71,17 @@ export const init: Command = defineCommand({
     )
   },
 })
+
+/** The node's identity vouches for the vault's key once, so that receipts verify against the peer id. */
+async function certify(home: Home, opened: Guard): Promise<void> {
+  const { CERTIFICATE_ENVELOPE } = await import('@stronghold/guard')
+  const { sealAsIdentity } = await import('@stronghold/p2p')
+  await using guard = opened
+  const { domain, payloadType } = CERTIFICATE_ENVELOPE
+  const kind = { domain, payloadType: encodeUtf8(payloadType) }
+  const request = await guard.owner.certificateRequest()
+  await guard.owner.setCertificate(await sealAsIdentity(home.identity, kind, request))
+}
 
 /** A token of 256 random bits, as hex, 0600. Over an older one: the vault it was for is gone. */
 function writeToken(path: string): void {

@@ -1,7 +1,7 @@
 /** `receipt`: what a receipt says, and whether it holds. Needs no vault: the peer id alone decides. */
 import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto'
 
-import { fromHex, toHex } from '@stronghold/core'
+import { encodeUtf8, fromHex, toHex } from '@stronghold/core'
 import type { Receipt, ReceiptCrypto } from '@stronghold/guard'
 import { z } from 'zod'
 
@@ -70,10 +70,14 @@ const verify = defineCommand({
       await receiptCrypto(),
     )
     if (!verdict.valid) {
-      throw new Failure('verification_failed', `cannot verify receipt ${quoted(operands[0] ?? '')}`, {
-        reason: verdict.fault.charAt(0).toLowerCase() + verdict.fault.slice(1),
-        hint: `stronghold receipt show ${operands[0] ?? ''}`,
-      })
+      throw new Failure(
+        'verification_failed',
+        `cannot verify receipt ${quoted(operands[0] ?? '')}`,
+        {
+          reason: verdict.fault.charAt(0).toLowerCase() + verdict.fault.slice(1),
+          hint: `stronghold receipt show ${operands[0] ?? ''}`,
+        },
+      )
     }
     const { receipt, certifiedBy } = verdict
     await terminal.result(
@@ -123,7 +127,7 @@ async function receiptCrypto(): Promise<ReceiptCrypto> {
       return verifySignature(null, message, key, signature)
     },
     openEnvelope: async (envelope, { domain, payloadType }) =>
-      await openEnvelope(envelope, { domain, payloadType: new TextEncoder().encode(payloadType) }),
+      await openEnvelope(envelope, [{ domain, payloadType: encodeUtf8(payloadType) }]),
   }
 }
 

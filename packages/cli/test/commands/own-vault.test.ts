@@ -29,6 +29,8 @@ describe('init', () => {
     )
     for (const token of tokens) expect(token).toMatch(/^[0-9a-f]{64}\n$/)
     expect(tokens[0]).not.toBe(tokens[1])
+    const { json } = await fresh.done('audit query --event certificate --json --key-file home.key')
+    expect(stdout).toContain(json.entries[0].facts.peer)
   })
 
   test('a second time is a conflict and changes nothing', async () => {
