@@ -1,5 +1,6 @@
 /** Requests of a peer that is known, while connections break, peers go and come back, and people take their time. */
 import { toHex } from '@stronghold/core'
+import type { Answer } from '@stronghold/guard'
 import { CERTIFICATE_ENVELOPE, decodeHead } from '@stronghold/guard/proofs'
 import { pub, random, sign, verify } from '@stronghold/vault/catalog'
 import { expect, test } from 'vitest'
@@ -16,10 +17,17 @@ import {
   SIGN,
   text,
 } from './served.ts'
+import type { Served } from './served.ts'
 
 const KEY = 'release/app'
 const ID = '00112233445566778899aabbccddeeff'
 const SIGNING = { key: KEY, message: text('v2.4.0') }
+
+async function headOf({ guard }: Served): Promise<Uint8Array> {
+  const { head } = await guard.owner.status()
+  if (head === undefined) throw new Error('locked')
+  return head
+}
 
 test('a request made again is the same request, and gets the same bytes', async () => {
   await using all = await served({ rules: [EVERYTHING] })
@@ -69,6 +77,24 @@ test('the server restarts while somebody waits for a person', async () => {
   await all.start()
   await all.guard.owner.decide([boundHash], 'once')
   expect((await result).signature.byteLength).toBeGreaterThan(0)
+})
+
+test('a request that was taken is asked about again until the server is back', async () => {
+  await using all = await served({ rules: [ASK] })
+  const pending = await all.remote.submit(sign, SIGNING)
+  const { boundHash } = await asked(all)
+  await all.stop()
+  const tried = all.away.events({ types: ['dialFailed'] })
+  const result = pending.result()
+  // What was never sent is not waited for.
+  expect(await failure(all.remote.run(sign, SIGNING))).toMatchObject({
+    code: 'unavailable',
+    ran: 'no',
+  })
+  for await (const _ of tried) break
+  await all.start()
+  await all.guard.owner.decide([boundHash], 'once')
+  expect((await result).version).toBe(1)
 })
 
 test('a vault that is locked while somebody waits answers once it is unlocked', async () => {
@@ -216,6 +242,32 @@ test('a vault that is an older one than it was is reported, or what it answers i
   expect(await later.run(pub, { key: KEY })).toMatchObject({ version: 1 })
   expect(told).toMatchObject([{ had: decodeHead(head) }])
   expect(later.head).toEqual(head)
+})
+
+test('an answer that is not what the procedure gives is none, and what it says stands on one line', async () => {
+  const answers: unknown[] = [
+    { state: 'done', outputs: [{ version: 1 }], head: new Uint8Array(3) },
+    { state: 'failed', code: 'internal', ran: 'maybe', message: 'It\nbroke\u202e.' },
+  ]
+  await using all = await served({
+    door: () => ({ submit: () => Promise.resolve(answers.shift() as Answer) }),
+  })
+  expect(await failure(all.remote.run(sign, SIGNING))).toMatchObject({
+    code: 'data_loss',
+    reason: 'bad_answer',
+  })
+  expect(await failure(all.remote.run(sign, SIGNING))).toEqual({
+    code: 'internal',
+    reason: undefined,
+    ran: 'maybe',
+    message: 'Cannot run request: It broke',
+  })
+  answers.push({ state: 'done', outputs: [{ signature: 'text' }], head: await headOf(all) })
+  expect(await failure(all.remote.run(sign, SIGNING))).toMatchObject({
+    code: 'data_loss',
+    reason: 'bad_answer',
+    ran: 'yes',
+  })
 })
 
 test('firewall and logs see procedures and paths, and no input', async () => {
