@@ -57,8 +57,6 @@ export async function openOwnerSocket(init: OwnerSocketInit): Promise<OwnerSocke
     },
   }) as Server
   server.maxConnections = limits.maxConnections
-  // A connection that says nothing at all is timed from its beginning, too.
-  server.timeout = 0
   server.keepAliveTimeout = limits.arrivalTimeoutMs
   server.maxHeadersCount = 0 // counted by ourselves: Node.js would drop what is too much, and go on
   await new Promise<void>((resolve, reject) => {

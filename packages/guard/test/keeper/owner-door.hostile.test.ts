@@ -167,6 +167,40 @@ describe('the owner’s socket', () => {
     expect(await news.next()).toMatchObject({ done: true })
   })
 
+  it('is asked the next thing when it listens to the one before', async () => {
+    const at = mkdtempSync(join(tmpdir(), 'stronghold-order-'))
+    const order: string[] = []
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      order.push('connection')
+      if (order.length > 1) {
+        socket.end()
+        return
+      }
+      let turns = 0
+      const answer = (): void => {
+        if (turns++ < 200) setImmediate(answer)
+        else {
+          order.push('listens')
+          socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n\0\0\0\0\r\n')
+        }
+      }
+      answer()
+    })
+    try {
+      await new Promise<void>((resolve) => server.listen(join(at, 's'), resolve))
+      const owner = connectOwner(join(at, 's'), 'f'.repeat(64))
+      const stop = new AbortController()
+      owner.watchApprovals({ signal: stop.signal })
+      await expect(owner.approvals()).rejects.toMatchObject({ code: 'unavailable' })
+      expect(order).toEqual(['connection', 'listens', 'connection'])
+      stop.abort()
+    } finally {
+      server.close()
+      rmSync(at, { recursive: true, force: true })
+    }
+  })
+
   it('maxBodyBytes: a body of that length is read, one byte more is not', async () => {
     await using door = await doored({ maxBodyBytes: 1000 })
     // The head of a byte string this long has three bytes, that of an empty one has one.
@@ -223,10 +257,14 @@ describe('the owner’s socket', () => {
       .toMatchObject({ locked: false })
   })
 
-  it('arrivalTimeoutMs: who sends a byte now and then is cut off, others are served meanwhile', async () => {
+  it('arrivalTimeoutMs: who sends a byte now and then, or none, is cut off, others are served meanwhile', async () => {
     await using door = await doored({ arrivalTimeoutMs: 400 })
     const token = readToken(door.files.admin)
     const slow = [head(token, ['x: y']).slice(0, 40), head(token, ['content-length: 100'])]
+    const silent = connect(door.path)
+    silent.on('error', () => {})
+    silent.resume()
+    const silence = new Promise((resolve) => silent.once('close', resolve))
     const cut = slow.map((start) => {
       const socket = connect(door.path)
       socket.on('error', () => {})
@@ -241,7 +279,7 @@ describe('the owner’s socket', () => {
       })
     })
     expect(await door.admin.status()).toMatchObject({ locked: false })
-    await Promise.all(cut)
+    await Promise.all([silence, ...cut])
   })
 
   it('outlives garbage', async () => {
