@@ -89,7 +89,7 @@ export interface CommandInit<O extends Options> extends Omit<
   readonly options?: O
   readonly changes?: boolean
   readonly unlocks?: boolean
-  readonly run: (this: void, call: Call<O>) => Promise<number | undefined>
+  readonly run: (call: Call<O>) => Promise<number | undefined>
 }
 
 /** A command of the table; what its options are typed as, its `run` alone knows. */

@@ -155,18 +155,14 @@ export function ask(io: Io, slab: Slab, question: string): Secret {
       case CARRIAGE_RETURN:
         end()
         if (length === 0) {
-          throw new Failure('locked', 'cannot unlock the vault', {
-            reason: 'no passphrase was given',
-          })
+          throw nothingGiven()
         }
         return slab.copy(bytes.subarray(0, length))
       case undefined:
       case INTERRUPT:
       case END_OF_INPUT:
         end()
-        throw new Failure('locked', 'cannot unlock the vault', {
-          reason: 'no passphrase was given',
-        })
+        throw nothingGiven()
       case BACKSPACE:
       case DELETE:
         length = beforeLast(bytes, length)
@@ -178,6 +174,13 @@ export function ask(io: Io, slab: Slab, question: string): Secret {
         length++
     }
   }
+}
+
+function nothingGiven(): Failure {
+  return new Failure('locked', 'cannot unlock the vault', {
+    reason: 'no passphrase was given',
+    hint: 'type it, or name a --passphrase-file',
+  })
 }
 
 const INTERRUPT = 0x03

@@ -11,8 +11,8 @@ import type { Io, Sink } from './io.ts'
 const MAX_REMOTE = 120
 /** Columns where the terminal does not say. */
 const USUAL_COLUMNS = 80
-/** Narrowest column that a table squeezes another to. */
-const LEAST_COLUMN = 8
+/** Fewest columns that are believed: some terminals say 0. */
+const LEAST_COLUMNS = 20
 
 /** How a run prints. */
 export interface TerminalInit {
@@ -34,7 +34,8 @@ export class Terminal {
 
   /** Columns to fill: those of the terminal, else 80. */
   get columns(): number {
-    return this.#io.stdout.columns ?? USUAL_COLUMNS
+    const { columns = 0 } = this.#io.stdout
+    return columns < LEAST_COLUMNS ? USUAL_COLUMNS : columns
   }
 
   /** A result: with `--json` the one, `v` in front, else the other. Lines end by themselves. */
@@ -136,7 +137,7 @@ export function wrapped(text: string, columns: number, indent = ''): string {
   let line = ''
   for (const word of text.split(' ')) {
     const room = columns - (lines.length === 0 ? 0 : indent.length)
-    if (line !== '' && width(line) + 1 + width(word) > Math.max(room, LEAST_COLUMN)) {
+    if (line !== '' && width(line) + 1 + width(word) > Math.max(room, 1)) {
       lines.push(line)
       line = word
     } else line = line === '' ? word : `${line} ${word}`

@@ -96,7 +96,9 @@ export class Machine implements Disposable {
       stderr: new TextDecoder().decode(Buffer.concat(err)),
       get json() {
         const lines = stdout.trimEnd().split('\n')
-        return lines.length === 1 ? JSON.parse(stdout) : lines.map((one) => JSON.parse(one))
+        return lines.length === 1
+          ? (JSON.parse(stdout) as unknown)
+          : lines.map((one) => JSON.parse(one) as unknown)
       },
     }
   }

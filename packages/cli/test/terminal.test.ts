@@ -22,7 +22,9 @@ describe('a terminal', () => {
     using machine = new Machine()
     const { json } = await machine.done('completion bash --json')
     expect(json.script).toContain('complete -o filenames')
-    const names = [...json.script.matchAll(/^ {6}'([a-z]+)'\) words/gm)].map(([, name]) => name)
+    const script = json.script as string
+    const names = [...script.matchAll(/^ {6}'([a-z]+)'\) words/gm)].map(([, name = '']) => name)
+    expect(names.length).toBeGreaterThan(15)
     for (const name of names) {
       const { stdout } = await machine.done(`help ${name}`)
       for (const line of stdout.split('\n')) {

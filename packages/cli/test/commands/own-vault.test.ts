@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 
+import { manualClock } from '@stronghold/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { Machine } from '../machine.ts'
@@ -395,4 +396,13 @@ test('random gives so many bytes, each time others', async () => {
   expect(one.stdout).toMatch(/^[0-9a-f]{64}\n$/)
   expect(one.stdout).not.toBe(two.stdout)
   expect((await machine.done('random 10 --format raw')).bytes.byteLength).toBe(10)
+})
+
+test('a value of the store is gone when its time is over', async () => {
+  const clock = manualClock(1_800_000_000_000)
+  using timed = await new Machine({}, clock).init()
+  await timed.done('store set lock held --ttl 10m')
+  expect((await timed.done('store get lock')).stdout).toBe('held')
+  clock.advance(600_000)
+  expect((await timed.run('store get lock')).exit).toBe(9)
 })

@@ -8,6 +8,9 @@ import { Machine } from '../machine.ts'
 const CI = '12D3KooWGjmG2kLsxiSUyHx1XF6u4qAZnEZrKEp3K12yomBjSh5J'
 const NAS = '12D3KooWMVqmE7ddHsQPxUnimPzrJrFewrC8fenmsUzWeRzFBf9Z'
 
+/** The last of what a command printed. */
+const last = (list: unknown): unknown => (list as unknown[]).at(-1)
+
 let machine: Machine
 beforeAll(async () => {
   machine = await new Machine().init()
@@ -73,7 +76,7 @@ describe('peer', () => {
     )
     await locked.done('key list --key-file home.key')
     const { json } = await locked.done('audit query --event peer --json --key-file home.key')
-    expect(json.entries.at(-1).facts).toMatchObject({ change: 'blocked', peer: CI })
+    expect(last(json.entries)).toMatchObject({ facts: { change: 'blocked', peer: CI } })
   })
 
   test('rename, tag, block, unblock and remove', async () => {
@@ -175,7 +178,7 @@ describe('rule', () => {
     writeFileSync(machine.path('rules.toml'), `${stdout}\n[[rule]]\nid = "r9"\n`)
     expect((await machine.run('rule apply rules.toml')).exit).toBe(2)
     const { json } = await machine.done('rule history r1 --json')
-    expect(json.changes.map(({ change }: { change: string }) => change)).toEqual([
+    expect((json.changes as { change: string }[]).map(({ change }) => change)).toEqual([
       'added',
       'edited',
     ])
@@ -203,7 +206,7 @@ describe('audit', () => {
   test('tells what was done, with which record, and never a secret', async () => {
     await machine.done('sign release/app --json', { stdin: 'audited' })
     const { json } = await machine.done('audit query --path release/app --json')
-    expect(json.entries.at(-1)).toMatchObject({
+    expect(last(json.entries)).toMatchObject({
       event: 'owner',
       facts: { outcome: 'executed', use: [['sign', 'key', 'release/app']] },
     })
