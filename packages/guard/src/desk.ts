@@ -95,8 +95,8 @@ export class Desk {
     if (!this.#book.isWelcome(peer)) return DENIED
     const before = this.#book.request(peer, id)
     const reason = request.reason.slice(0, this.#limits.maxReasonLength)
-    const timeoutMs = Math.min(request.timeoutMs, this.#limits.maxTimeoutMs)
-    const asked = { ...asker, id: request.id, steps: request.steps, reason, timeoutMs }
+    // The hash is over what was sent, so that its sender can make it again; what is held of it may be less.
+    const asked = { ...asker, ...request }
     let looked: Looked
     try {
       looked = this.#look(work, asked, before?.expiresAtMs)
@@ -269,7 +269,7 @@ export class Desk {
     const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
     const said = { vault: this.#vaultId, peer, id, steps, footprint, formats, reason, timeoutMs }
     const hash = requestHash(said)
-    const deadline = expiresAtMs ?? work.tx.nowMs + timeoutMs
+    const deadline = expiresAtMs ?? work.tx.nowMs + Math.min(timeoutMs, this.#limits.maxTimeoutMs)
     const decided = this.#decide(work, peer, reach, hash, deadline)
     // What is not marked for others is never run for them, whatever a rule says.
     const standing = chain.remote ? decided.standing : ({ verdict: 'deny' } as const)
