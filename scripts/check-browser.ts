@@ -33,7 +33,18 @@ for (const [entry, maxBytes] of ENTRIES) {
   })
   const { output } = await bundle.generate({ format: 'esm', minify: true })
   await bundle.close()
-  const code = output.map((chunk) => (chunk.type === 'chunk' ? chunk.code : '')).join('\n')
+  const chunks = new Map(
+    output.flatMap((one) => (one.type === 'chunk' ? [[one.fileName, one]] : [])),
+  )
+  const loaded = new Set([...chunks.values()].filter((one) => one.isEntry))
+  // What is only loaded when it is asked for, a page need not pay for.
+  for (const { imports } of loaded) {
+    for (const name of imports) {
+      const chunk = chunks.get(name)
+      if (chunk !== undefined) loaded.add(chunk)
+    }
+  }
+  const code = [...loaded].map((chunk) => chunk.code).join('\n')
   const bytes = gzipSync(code).byteLength
   console.log(`${entry}: ${kib(bytes)} of ${kib(maxBytes)}`)
   for (const builtin of builtins) console.log(`${entry}: reaches ${builtin}`)
