@@ -212,6 +212,10 @@ describe('the thread', () => {
     const { at, ...init } = await home()
     const nowhere = openKeeper({ ...init, vault: { at: `${at}/none` } }, threads)
     await expect(nowhere).rejects.toMatchObject({ name: 'VaultError' })
+    const missing = { by: 'key-file', path: `${at}/none` } as const
+    await expect(openKeeper({ ...init, unlock: missing }, threads)).rejects.toMatchObject({
+      name: 'VaultError',
+    })
     const path = `${at}/${'x'.repeat(120)}`
     const long = openKeeper({ ...init, socket: { ...init.socket!, path } }, threads)
     await expect(long).rejects.toThrow('where a socket may have 103')
