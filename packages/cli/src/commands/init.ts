@@ -45,9 +45,12 @@ export const init: Command = defineCommand({
     makeHome(home)
     const { createVault } = await import('@stronghold/vault')
     const { openGuard } = await import('@stronghold/guard')
-    // The credential first: nothing is left behind where nobody says one.
-    const vault = await withNewCredential(source, io, async (credential) => {
-      return await createVault(
+    // The credential first, so that nothing is left behind where nobody says one; the vault last, so that whatever fails
+    // before it is made can be typed again.
+    const { vault, peer } = await withNewCredential(source, io, async (credential) => {
+      const peer = await peerOf(home)
+      for (const path of [home.adminToken, home.approverToken]) writeToken(path)
+      const vault = await createVault(
         {
           at: home.vault,
           credential,
@@ -56,11 +59,10 @@ export const init: Command = defineCommand({
         },
         { clock: io.clock },
       )
+      return { vault, peer }
     })
     const { vault: id } = vault.status()
-    const peer = await peerOf(home)
     await certify(home, openGuard({ vault, peer }, { clock: io.clock }))
-    for (const path of [home.adminToken, home.approverToken]) writeToken(path)
     await terminal.result(
       { peer, home: home.path, vault: id },
       [
@@ -83,7 +85,7 @@ async function certify(home: Home, opened: Guard): Promise<void> {
   await guard.owner.setCertificate(await sealAsIdentity(home.identity, kind, request))
 }
 
-/** A token of 256 random bits, as hex, 0600. Over an older one: the vault it was for is gone. */
+/** A token of 256 random bits, as hex, 0600. One that stands there already stays. */
 function writeToken(path: string): void {
   if (existsSync(path)) return
   const file = openSync(path, 'wx', 0o600)
