@@ -9,11 +9,7 @@ import { z } from 'zod'
 import { Failure, quoted } from './failure.ts'
 import { makeHome } from './home.ts'
 import type { Home } from './home.ts'
-
-/** Most peers in a book. One more is refused. */
-export const MAX_BOOK_PEERS = 4096
-/** Most addresses of one peer. One more is refused. */
-export const MAX_BOOK_ADDRESSES = 64
+import { MAX_BOOK_ADDRESSES, MAX_BOOK_PEERS } from './limits.ts'
 
 /** A peer as the book has it. */
 export interface BookPeer {

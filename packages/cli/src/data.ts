@@ -10,9 +10,8 @@ import { concat } from '@stronghold/core'
 
 import type { Call } from './command.ts'
 import { Failure, quoted } from './failure.ts'
+import { MAX_INPUT_BYTES } from './limits.ts'
 
-/** Longest input of one request, in bytes, as the vault takes it. A longer one is refused, or hashed where that is enough. */
-export const MAX_INPUT_BYTES: number = 64 * 1024
 /** How often the progress of a long input is told, in bytes. */
 const PROGRESS_BYTES = 4 * 1024 * 1024
 

@@ -15,9 +15,8 @@ import type { Home } from './home.ts'
 import type { Io } from './io.ts'
 import { sourceOf, unlockBy } from './passphrase.ts'
 import type { Terminal } from './terminal.ts'
+import { MAX_HELD_MS } from './limits.ts'
 
-/** How long another process may keep the vault to itself before we give up, in milliseconds. */
-const MAX_HELD_MS = 5000
 const RETRY_MS = 100
 
 /** Whose door, and how it is unlocked. */

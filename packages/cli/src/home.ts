@@ -8,9 +8,7 @@ import { join, resolve } from 'node:path'
 
 import { Failure, quoted } from './failure.ts'
 import type { Io } from './io.ts'
-
-/** Longest path of a unix socket that every system takes, in bytes. */
-const MAX_SOCKET_PATH_BYTES = 103
+import { MAX_SOCKET_PATH_BYTES } from './limits.ts'
 
 /** Where everything of one Stronghold lies. Paths are absolute. */
 export interface Home {

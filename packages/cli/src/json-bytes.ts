@@ -9,9 +9,10 @@ import { encodeUtf8, fromHex } from '@stronghold/core'
 import type { Procedure } from '@stronghold/vault/catalog'
 import type { z } from 'zod'
 
-import { MAX_INPUT_BYTES, tooLong } from './data.ts'
+import { tooLong } from './data.ts'
 import { Failure, quoted } from './failure.ts'
 import { toBase64 } from './lists.ts'
+import { MAX_INPUT_BYTES } from './limits.ts'
 
 /** JSON as a procedure takes it. @param cwd - what files are relative to */
 export function fromJson(value: unknown, cwd: string): unknown {

@@ -11,9 +11,8 @@ import { existsSync } from 'node:fs'
 import type { Config } from './config.ts'
 import { Failure, quoted } from './failure.ts'
 import type { Io, PersonalTerminal } from './io.ts'
+import { MAX_PASSPHRASE_BYTES } from './limits.ts'
 
-/** Longest passphrase, in bytes. */
-const MAX_PASSPHRASE_BYTES = 1024
 /** Room for two passphrases and the buffers around them. */
 const SLAB_BYTES = 64 * 1024
 

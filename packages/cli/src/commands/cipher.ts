@@ -9,11 +9,12 @@ import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
-import { MAX_INPUT_BYTES, readWhole, writeOutput } from '../data.ts'
+import { readWhole, writeOutput } from '../data.ts'
 import { toBase64 } from '../lists.ts'
 import { runOne } from '../procedures.ts'
 import { parseOwn } from '../reference.ts'
 import { number } from './key.ts'
+import { MAX_INPUT_BYTES } from '../limits.ts'
 
 /** What an envelope may be longer than its plaintext, in bytes: well above what there is of it. */
 const ENVELOPE_ROOM = 4096

@@ -13,10 +13,9 @@ import { Failure, quoted } from '../failure.ts'
 import { ask } from '../passphrase.ts'
 import { recordAt, recordJson, recordLine, recordShape, runAll } from '../procedures.ts'
 import { parseOwn } from '../reference.ts'
+import { MAX_SECRET_BYTES } from '../limits.ts'
 
 const FORMATS = ['raw', 'pkcs8', 'jwk', 'openssh', 'bip39'] as const
-/** Longest secret that is taken, in bytes. */
-const MAX_SECRET_BYTES = 64 * 1024
 const SLAB_BYTES = 256 * 1024
 
 /** `key import` */

@@ -5,7 +5,7 @@
 import type { KnownPeer, OwnerDoor } from '@stronghold/guard'
 import { z } from 'zod'
 
-import { assertPeerName, inBook, MAX_BOOK_ADDRESSES, readBook, writeBook } from '../book.ts'
+import { assertPeerName, inBook, readBook, writeBook } from '../book.ts'
 import type { BookPeer } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
@@ -15,6 +15,7 @@ import { hasVault } from '../home.ts'
 import { list } from '../lists.ts'
 import { sourceOf } from '../passphrase.ts'
 import { remote } from '../terminal.ts'
+import { MAX_BOOK_ADDRESSES } from '../limits.ts'
 
 const peerShape = z.object({
   peer: z.string(),

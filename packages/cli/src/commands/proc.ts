@@ -13,9 +13,7 @@ import { known, runAll } from '../procedures.ts'
 import type { NamedStep } from '../procedures.ts'
 import { wrapped } from '../terminal.ts'
 import { tellSteps } from './key.ts'
-
-/** Most steps of a chain, as the vault takes it. */
-const MAX_STEPS = 16
+import { MAX_STEPS } from '../limits.ts'
 
 const list = defineCommand({
   name: 'proc list',

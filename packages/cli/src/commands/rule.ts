@@ -12,10 +12,9 @@ import { parseMoment, printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { list } from '../lists.ts'
 import { wrapped } from '../terminal.ts'
+import { MAX_RULES_BYTES } from '../limits.ts'
 
 const EFFECTS = ['allow', 'ask', 'deny'] as const
-/** Longest rules file, in bytes. */
-const MAX_RULES_BYTES = 1024 * 1024
 
 const FIELDS = {
   peers: { value: 'LIST', says: 'names, ids, @tag, or known', many: true },

@@ -22,6 +22,7 @@ import { list, toBase64 } from '../lists.ts'
 import { runOne } from '../procedures.ts'
 import { readPublicKey } from '../public-key.ts'
 import { parseOwn, pathOf } from '../reference.ts'
+import { MAX_SIGNATURE_BYTES } from '../limits.ts'
 
 const FORMATS = [
   'sshsig',
@@ -36,8 +37,6 @@ const FORMATS = [
 ] as const
 const KINDS = ['eip191', 'eip712', 'transaction'] as const
 const ENCODINGS = ['compact', 'recoverable', 'der'] as const
-/** Longest signature that is read, in bytes. */
-const MAX_SIGNATURE_BYTES = 2 * 1024 * 1024
 
 const FORMAT_OPTIONS = {
   format: { value: 'FORMAT', says: 'default sshsig', choices: FORMATS },

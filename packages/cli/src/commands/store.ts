@@ -9,9 +9,7 @@ import { parseDuration, printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { toBase64 } from '../lists.ts'
 import { remote } from '../terminal.ts'
-
-/** Longest value, in bytes, as the vault takes it. */
-const MAX_VALUE_BYTES = 1024 * 1024
+import { MAX_VALUE_BYTES } from '../limits.ts'
 
 const get = defineCommand({
   name: 'store get',
