@@ -26,7 +26,7 @@ try {
     if (paths.length === 0) continue
     const startedAtMs = Date.now()
     heading(share.name)
-    add(all, await vitest('vitest.config.ts', paths))
+    add(all, await vitest('vitest.config.ts', paths, share.except))
     let ms = Date.now() - startedAtMs
     if (share.foreign === true) {
       const again = Date.now()
@@ -54,10 +54,15 @@ interface VitestFile {
   assertionResults: { status: string; fullName: string }[]
 }
 
-async function vitest(config: string, paths: readonly string[]): Promise<Tally> {
+async function vitest(
+  config: string,
+  paths: readonly string[],
+  except: readonly string[] = [],
+): Promise<Tally> {
   const file = join(scratch, `${config}.json`)
   const bin = join(ROOT, 'node_modules/vitest/vitest.mjs')
-  const args = ['run', '--config', config, '--passWithNoTests', ...paths]
+  const without = except.map((path) => `--exclude=${path}**`)
+  const args = ['run', '--config', config, '--passWithNoTests', ...without, ...paths]
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
   const code = await run(process.execPath, [bin, ...args, ...reporters])
   const tally: Tally = { passed: 0, failed: [], skipped: [] }
