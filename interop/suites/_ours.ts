@@ -44,6 +44,7 @@ export async function composeOurs(init: OursInit = {}): Promise<Composed> {
     services: init.services ?? {},
     resolver: undefined,
     announce: [],
+    alsoAnnounced: () => [],
     agent: 'stronghold/0.1.0',
     offers: (protocol) => composed.parts.registrar.getProtocols().includes(protocol),
     onObserved: () => {},
