@@ -137,7 +137,8 @@ module.exports = {
     },
     {
       name: 'vault-knows-no-network',
-      comment: 'the vault knows neither p2p nor rules; the keeper alone has a socket, for its owner',
+      comment:
+        'the vault knows neither p2p nor rules; the keeper alone has a socket, for its owner',
       severity: 'error',
       from: { path: '^packages/(vault|guard)/src/', pathNot: '^packages/guard/src/keeper/' },
       to: { path: '(libp2p|multiformats|^node:(net|tls|dgram|http|http2)$)' },
