@@ -280,5 +280,5 @@ function wrong(event: string, why: string): TypeError {
 }
 
 function quoted(text: string): string {
-  return JSON.stringify(String(text).slice(0, 64))
+  return JSON.stringify(text.slice(0, 64))
 }
