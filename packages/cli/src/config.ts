@@ -2,6 +2,8 @@
  * Settings: one schema, from which come checking, `config show`, and the table in `docs/cli.md`. A flag goes before the
  * environment, that before the file, that before the default. It reads one file and knows no command.
  */
+import { nearest } from '@stronghold/core'
+
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
@@ -9,7 +11,6 @@ import { parse, stringify, TomlError } from 'smol-toml'
 import { z } from 'zod'
 
 import { Failure, quoted } from './failure.ts'
-import { nearest } from './nearest.ts'
 
 /** What a setting may be. */
 export type Value = string | number | boolean

@@ -1,10 +1,11 @@
 /** A command line, read by the table of commands. Pure; what it cannot read it answers with the word that was meant. */
+import { nearest } from '@stronghold/core'
+
 import { parseArgs } from 'node:util'
 
 import { arity, EVERYWHERE, optionsOf, UNLOCKING } from './command.ts'
 import type { Command, Options } from './command.ts'
 import { Failure, quoted } from './failure.ts'
-import { nearest } from './nearest.ts'
 
 /** What stands behind an option: text, a list of it, or that it is there. */
 export type Given = string | boolean | readonly string[]

@@ -1,8 +1,7 @@
 /** Lists and bytes as they stand on a command line and in its answers. Pure. */
-import { toHex } from '@stronghold/core'
+import { nearest, toHex } from '@stronghold/core'
 
 import { Failure, quoted } from './failure.ts'
-import { nearest } from './nearest.ts'
 
 /**
  * Values of an option that may be repeated and may hold commas.

@@ -18,7 +18,7 @@ export interface Ran {
   readonly stderr: string
   /** What stdout holds, as bytes. */
   readonly bytes: Uint8Array
-  /** stdout as JSON, its lines one by one. */
+  /** stdout as JSON, its lines one by one. Tests name the fields they expect; a wrong one fails there, not here. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly json: any
 }

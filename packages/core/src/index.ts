@@ -12,6 +12,7 @@ export {
 } from './bytes.ts'
 export { decode, encode } from './codec.ts'
 export type { DecodeOptions, EncodeOptions } from './codec.ts'
+export { nearest } from './nearest.ts'
 export {
   matches,
   MAX_PATH_SEGMENTS,

@@ -2,12 +2,11 @@
  * Rules from plain values and back: what TOML, JSON and the command line have in common. Refuses whatever it does not
  * know, so that a rule never means more than its reader thought. Knows names of peers only through who hands them in.
  */
-import { parsePattern } from '@stronghold/core'
+import { nearest, parsePattern } from '@stronghold/core'
 import type { Pattern } from '@stronghold/core'
 import { NO_PATH } from '@stronghold/vault/catalog'
 
 import { MAX_NOTE_LENGTH, MAX_RULE_LIST, MAX_RULES } from '../limits.ts'
-import { nearest } from './nearest.ts'
 import type { PeerMatch, ProcedureMatch, Rule, Vocabulary } from './rule.ts'
 import { parseLimit, printLimit } from './windows.ts'
 

@@ -120,10 +120,12 @@ function oneOf(key: Jwk, jws: string): Jwk | undefined {
 
 describe.each(['json_web_key_test', 'json_web_signature_test'])('Wycheproof %s', (name) => {
   const file = publishedVectors(`wycheproof/${name}.json`) as { testGroups: Group[] } | undefined
+  // Published vectors stand beside the project, not in it.
   if (file === undefined) test.skip(`${name}.json is absent here`, () => {})
   for (const [i, group] of (file?.testGroups ?? []).entries()) {
     const reason = withoutProcedure(group)
     const title = `group ${i + 1}, ${group.comment}`
+    // Key types and algorithms that no procedure offers; each group says which.
     if (reason !== undefined) {
       test.skip(`${title}: ${reason}`, () => {})
       continue
