@@ -118,6 +118,10 @@ export interface NetworkDoor {
   standing(asker: Asker): Promise<'known' | 'unknown' | 'blocked'>
   /** Peers that lost their standing, as it happens: their connections are to be cut. */
   cutOff(options: { signal: AbortSignal }): AsyncIterable<string>
+  /** How many tickets are open: now, and each time that it changes. Pairing is offered while there is one. */
+  pairing(options: { signal: AbortSignal }): AsyncIterable<number>
+  /** The signed head of the vault (`docs/audit.md §3`); `undefined` while locked. */
+  head(): Promise<Uint8Array | undefined>
   /** Proves a ticket that is open at the owner door: makes exactly this peer known, without any right. */
   pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer>
 }

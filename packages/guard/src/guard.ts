@@ -2,7 +2,7 @@
  * A guard in front of one vault, in this thread: requests in, decisions, effects, answers. The only file that puts the parts
  * together. It knows no network and no terminal; `keeper/` runs the same in a thread of its own.
  */
-import { toHex } from '@stronghold/core'
+import { encode, toHex } from '@stronghold/core'
 import { systemClock, VaultError } from '@stronghold/vault'
 import type { Clock, OpenVault } from '@stronghold/vault'
 import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
@@ -101,7 +101,7 @@ class LocalGuard implements Guard, NetworkDoor {
     this.#clock = clock
     this.#limits = Object.freeze({ ...DEFAULT_GUARD_LIMITS, ...limits })
     this.#knocks = new Knocks(this.#limits.maxKnocks)
-    this.#tickets = new Tickets(peer, this.#limits)
+    this.#tickets = new Tickets({ peer, limits: this.#limits, clock })
     this.owner = new OwnerDesk({
       peer,
       vault,
@@ -216,10 +216,18 @@ class LocalGuard implements Guard, NetworkDoor {
     return this.#cuts.listen(signal)
   }
 
+  pairing({ signal }: { signal: AbortSignal }): AsyncIterable<number> {
+    return this.#tickets.counts(signal)
+  }
+
+  async head(): Promise<Uint8Array | undefined> {
+    return this.#open === undefined ? undefined : encode(this.#vault.head())
+  }
+
   async pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer> {
     const open = this.#open
     if (open === undefined) return { paired: false }
-    const used = this.#tickets.prove(asker.peer, ticket, proof, this.#clock.nowMs())
+    const used = this.#tickets.prove(asker.peer, ticket, proof)
     if (used === undefined) return { paired: false }
     const { peer } = asker
     const added = await open.batch.run(({ tx, journal }) => {

@@ -311,13 +311,13 @@ export class OwnerDesk implements OwnerDoor {
       throw new RangeError('Cannot open ticket: it lasts longer than 24 hours, or not at all')
     }
     this.#init.open()
-    return this.#init.tickets.open({ name, tags, lifetimeMs }, this.#init.clock.nowMs())
+    return this.#init.tickets.open({ name, tags, lifetimeMs })
   }
 
   async tickets(): Promise<
     readonly { id: Uint8Array; name: string; expiresAtMs: number; wrong: number }[]
   > {
-    return this.#init.tickets.list(this.#init.clock.nowMs())
+    return this.#init.tickets.list()
   }
 
   async cancelTicket(id: Uint8Array): Promise<boolean> {

@@ -6,11 +6,13 @@ import { createHash, createHmac, randomFillSync } from 'node:crypto'
 
 import { equalBytes, toHex } from '@stronghold/core'
 import { VaultError } from '@stronghold/vault'
+import type { Clock } from '@stronghold/vault'
 
 import type { KnownPeer } from './doors.ts'
 import type { GuardLimits } from './limits.ts'
 import { pairProofBytes, TICKET_BYTES, ticketIdBytes } from './pairing.ts'
 import type { PairSide } from './pairing.ts'
+import { Topic } from './topic.ts'
 
 /** A ticket that is open. */
 interface Ticket {
@@ -39,16 +41,35 @@ export function pairProof(
   return new Uint8Array(createHmac('sha256', secret).update(said).digest())
 }
 
+/** What tickets are made of. */
+export interface TicketsInit {
+  /** The peer id that tickets are opened under. */
+  readonly peer: string
+  readonly limits: Readonly<Pick<GuardLimits, 'maxTickets' | 'maxWrongProofs'>>
+  readonly clock: Clock
+}
+
 /** Tickets that are open. */
 export class Tickets {
   readonly #peer: string
-  readonly #limits: Readonly<GuardLimits>
+  readonly #limits: TicketsInit['limits']
+  readonly #clock: Clock
   readonly #open = new Map<string, Ticket>()
+  readonly #counts = new Topic<number>()
+  #stopTimer: (() => void) | undefined
 
-  /** @param peer - the peer id that tickets are opened under */
-  constructor(peer: string, limits: Readonly<GuardLimits>) {
+  constructor({ peer, limits, clock }: TicketsInit) {
     this.#peer = peer
     this.#limits = limits
+    this.#clock = clock
+  }
+
+  /** How many are open: now, and each time that it changes. */
+  async *counts(signal: AbortSignal): AsyncGenerator<number> {
+    const counts = this.#counts.listen(signal)
+    this.#sweep()
+    yield this.#open.size
+    yield* counts
   }
 
   /**
@@ -56,11 +77,16 @@ export class Tickets {
    *
    * @throws `VaultError` `resource_exhausted` past `maxTickets`
    */
-  open(
-    init: { name: string; tags: readonly string[]; lifetimeMs: number },
-    nowMs: number,
-  ): { id: Uint8Array; secret: Uint8Array; expiresAtMs: number } {
-    this.#sweep(nowMs)
+  open({
+    name,
+    tags,
+    lifetimeMs,
+  }: {
+    name: string
+    tags: readonly string[]
+    lifetimeMs: number
+  }): { id: Uint8Array; secret: Uint8Array; expiresAtMs: number } {
+    this.#sweep()
     if (this.#open.size >= this.#limits.maxTickets) {
       throw new VaultError(
         'resource_exhausted',
@@ -69,16 +95,16 @@ export class Tickets {
     }
     const secret = randomFillSync(new Uint8Array(TICKET_BYTES))
     const id = ticketId(secret)
-    const expiresAtMs = nowMs + init.lifetimeMs
-    const { name, tags } = init
+    const expiresAtMs = this.#clock.nowMs() + lifetimeMs
     const ticket = { id, secret, name, tags, expiresAtMs, wrong: 0, waiting: new Set<never>() }
     this.#open.set(toHex(id), ticket)
+    this.#changed()
     return { id, secret, expiresAtMs }
   }
 
   /** Every open ticket, without its secret. */
-  list(nowMs: number): { id: Uint8Array; name: string; expiresAtMs: number; wrong: number }[] {
-    this.#sweep(nowMs)
+  list(): { id: Uint8Array; name: string; expiresAtMs: number; wrong: number }[] {
+    this.#sweep()
     return [...this.#open.values()].map(({ id, name, expiresAtMs, wrong }) => {
       return { id, name, expiresAtMs, wrong }
     })
@@ -98,11 +124,10 @@ export class Tickets {
     peer: string,
     id: Uint8Array,
     proof: Uint8Array,
-    nowMs: number,
   ):
     | { name: string; tags: readonly string[]; proof: Uint8Array; waiting: Ticket['waiting'] }
     | undefined {
-    this.#sweep(nowMs)
+    this.#sweep()
     const ticket = this.#open.get(toHex(id))
     if (ticket === undefined) return undefined
     const peers = { joins: peer, opened: this.#peer }
@@ -112,6 +137,7 @@ export class Tickets {
       return undefined
     }
     this.#open.delete(toHex(id))
+    this.#changed()
     const { name, tags, secret, waiting } = ticket
     return { name, tags, proof: pairProof(secret, 'opened', peers), waiting }
   }
@@ -134,9 +160,10 @@ export class Tickets {
     })
   }
 
-  /** Closes all. */
+  /** Closes all, and ends who listens. */
   close(): void {
     for (const id of [...this.#open.keys()]) this.#close(id, undefined)
+    this.#counts.end()
   }
 
   #close(id: string, peer: KnownPeer | undefined): boolean {
@@ -144,12 +171,28 @@ export class Tickets {
     if (ticket === undefined) return false
     this.#open.delete(id)
     ticket.secret.fill(0)
+    this.#changed()
     for (const settle of [...ticket.waiting]) settle(peer)
     return true
   }
 
-  #sweep(nowMs: number): void {
-    for (const [id, { expiresAtMs }] of this.#open)
+  #sweep(): void {
+    const nowMs = this.#clock.nowMs()
+    for (const [id, { expiresAtMs }] of [...this.#open])
       if (nowMs >= expiresAtMs) this.#close(id, undefined)
+  }
+
+  /** Whoever offers pairing hears of it; one whose time is over closes without being asked. */
+  #changed(): void {
+    this.#counts.publish(this.#open.size)
+    this.#stopTimer?.()
+    this.#stopTimer = undefined
+    if (this.#open.size === 0) return
+    const next = Math.min(...[...this.#open.values()].map(({ expiresAtMs }) => expiresAtMs))
+    this.#stopTimer = this.#clock.setTimer(Math.max(next - this.#clock.nowMs(), 0), () => {
+      this.#sweep()
+      // A timer may fire early.
+      if (this.#open.size > 0) this.#changed()
+    })
   }
 }

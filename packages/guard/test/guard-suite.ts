@@ -399,6 +399,42 @@ export function guardSuite({
       const proof = pairProof(late.secret, 'joins', { joins: STRANGER.peer, opened: HOME })
       expect(await network.pair(STRANGER, late.id, proof)).toEqual({ paired: false })
     })
+
+    it('is told of by how many tickets are open, also when one is used, canceled or over', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      const stop = new AbortController()
+      const counts = network.pairing({ signal: stop.signal })[Symbol.asyncIterator]()
+      const next = async (): Promise<unknown> => (await counts.next()).value
+      expect(await next()).toBe(0)
+      const used = await owner.newTicket({ lifetimeMs: 60_000 })
+      expect(await next()).toBe(1)
+      const canceled = await owner.newTicket({ lifetimeMs: 50_000 })
+      expect(await next()).toBe(2)
+      await owner.cancelTicket(canceled.id)
+      expect(await next()).toBe(1)
+      const proof = pairProof(used.secret, 'joins', { joins: STRANGER.peer, opened: HOME })
+      await network.pair(STRANGER, used.id, proof)
+      expect(await next()).toBe(0)
+      await owner.newTicket({ lifetimeMs: 60_000 })
+      expect(await next()).toBe(1)
+      await all.clock.advance(60_000)
+      expect(await next()).toBe(0)
+      stop.abort()
+      expect(await counts.next()).toMatchObject({ done: true })
+    })
+  })
+
+  describe('head()', () => {
+    it('is the signed head that status tells, and nothing while the vault is locked', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      const head = await network.head()
+      expect(head).toBeDefined()
+      expect(await owner.status()).toMatchObject({ head })
+      await owner.lock()
+      expect(await network.head()).toBeUndefined()
+    })
   })
 
   describe('peers', () => {

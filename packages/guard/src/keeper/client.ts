@@ -139,6 +139,14 @@ class NetworkClient implements NetworkDoor {
     return this.#cuts.listen(signal)
   }
 
+  pairing({ signal }: { signal: AbortSignal }): AsyncIterable<number> {
+    return this.#port.stream('pairing', [], signal) as AsyncIterable<number>
+  }
+
+  async head(): Promise<Uint8Array | undefined> {
+    return (await this.#port.call('head', [])) as Uint8Array | undefined
+  }
+
   async pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer> {
     return (await this.#port.call('pair', [of(asker), ticket, proof])) as PairAnswer
   }

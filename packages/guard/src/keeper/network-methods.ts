@@ -18,6 +18,8 @@ export function networkMethods(door: NetworkDoor): ReadonlyMap<string, PortMetho
     ['acknowledge', ([asker, ids]) => door.acknowledge(askerOf(asker), listOf(ids).map(bytesOf))],
     ['list', ([asker]) => door.list(askerOf(asker))],
     ['standing', ([asker]) => door.standing(askerOf(asker))],
+    ['pairing', (_, signal) => door.pairing({ signal })],
+    ['head', () => door.head()],
     [
       'pair',
       ([asker, ticket, proof]) => door.pair(askerOf(asker), bytesOf(ticket), bytesOf(proof)),

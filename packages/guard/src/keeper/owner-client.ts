@@ -1,18 +1,9 @@
 /**
- * The owner door from another process, through the keeper's socket. Each call is a connection of its own: nothing is held
- * open, nothing has to be closed, and a keeper that was started again is found. Entry `@stronghold/guard/owner`.
+ * The owner door from another process, through the keeper's socket. Entry `@stronghold/guard/owner`.
  */
-import { request } from 'node:http'
-import type { IncomingMessage } from 'node:http'
-
-import { concat, decode, encode } from '@stronghold/core'
-
 import type { OwnerDoor } from '../doors.ts'
-import { MAX_OWNER_ANSWER_BYTES } from '../limits.ts'
-import { CBOR_TYPE, METHOD_PATH, unframed } from './http.ts'
-import { DoorError, errorOf, readFault } from './messages.ts'
 import { ownerOver } from './owner-methods.ts'
-import type { OwnerTransport } from './owner-methods.ts'
+import { SocketTransport } from './socket-client.ts'
 
 export type * from '../doors.ts'
 export { createToken, readToken } from './tokens.ts'
@@ -26,122 +17,5 @@ export { createToken, readToken } from './tokens.ts'
  * @param token - 64 hex digits, as `readToken` reads them
  */
 export function connectOwner(socketPath: string, token: string): OwnerDoor {
-  return ownerOver(new SocketTransport(socketPath, token))
-}
-
-class SocketTransport implements OwnerTransport {
-  readonly #path: string
-  readonly #token: string
-  /** Streams that were asked for are heard before what is asked after them. */
-  #begun: Promise<unknown> = Promise.resolve()
-
-  constructor(path: string, token: string) {
-    this.#path = path
-    this.#token = token
-  }
-
-  async call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    if (signal !== undefined) {
-      // Whoever gives up waiting has no answer, as with a guard in this thread.
-      for await (const value of this.stream(method, args, signal)) return value
-      return undefined
-    }
-    await this.#begun
-    try {
-      return await this.#whole(await this.#post(method, args, signal))
-    } catch (error) {
-      throw this.#broken(error)
-    }
-  }
-
-  stream(method: string, args: readonly unknown[], signal: AbortSignal): AsyncIterable<unknown> {
-    const items = this.#items(method, args, signal)
-    // The first item is empty and says that the keeper listens.
-    const first = items.next()
-    this.#begun = Promise.allSettled([this.#begun, first])
-    return (async function* () {
-      try {
-        if ((await first).done !== true) yield* items
-      } finally {
-        await items.return()
-      }
-    })()
-  }
-
-  async *#items(
-    method: string,
-    args: readonly unknown[],
-    signal: AbortSignal,
-  ): AsyncGenerator<unknown, void, void> {
-    try {
-      const response = await this.#post(method, args, signal)
-      for await (const item of unframed(response, MAX_OWNER_ANSWER_BYTES)) {
-        yield item.byteLength === 0 ? undefined : read(item)
-      }
-    } catch (error) {
-      if (!signal.aborted) throw this.#broken(error)
-    }
-  }
-
-  /** The response, once its head is there and says that all is well. */
-  async #post(
-    method: string,
-    args: readonly unknown[],
-    signal: AbortSignal | undefined,
-  ): Promise<IncomingMessage> {
-    const body = encode(args, { floats: true })
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const call = request({
-        socketPath: this.#path,
-        method: 'POST',
-        path: METHOD_PATH + method,
-        agent: false,
-        headers: {
-          authorization: `Bearer ${this.#token}`,
-          'content-type': CBOR_TYPE,
-          'content-length': body.byteLength,
-        },
-        ...(signal === undefined ? {} : { signal }),
-      })
-      call.once('response', resolve)
-      // It stays: a refused call may break again while the rest of its body is on the way.
-      call.on('error', reject)
-      call.end(body)
-    })
-    if (response.statusCode === 200) return response
-    throw errorOf(readFault(await this.#whole(response)))
-  }
-
-  async #whole(response: IncomingMessage): Promise<unknown> {
-    const chunks: Uint8Array[] = []
-    let length = 0
-    for await (const chunk of response as AsyncIterable<Uint8Array>) {
-      length += chunk.byteLength
-      if (length > MAX_OWNER_ANSWER_BYTES) throw new RangeError('Cannot read answer: too long')
-      chunks.push(chunk)
-    }
-    return read(concat(chunks))
-  }
-
-  /** Every way in which a connection fails, in one sentence. */
-  #broken(cause: unknown): Error {
-    if (cause instanceof DoorError) return cause
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-    const where = JSON.stringify(this.#path.slice(-64))
-    const [why, ran] =
-      code === 'ENOENT' || code === 'ECONNREFUSED'
-        ? (['nobody listens there', 'no'] as const)
-        : code === 'EACCES' || code === 'EPERM'
-          ? (['it belongs to another user', 'no'] as const)
-          : cause instanceof SyntaxError || cause instanceof RangeError
-            ? (['it does not answer as a keeper does', 'maybe'] as const)
-            : (['the connection broke', 'maybe'] as const)
-    const error = new DoorError('unavailable', `Cannot reach keeper at ${where}: ${why}`, ran)
-    error.cause = cause
-    return error
-  }
-}
-
-function read(bytes: Uint8Array): unknown {
-  return decode(bytes, { floats: true, maxBytes: MAX_OWNER_ANSWER_BYTES, maxItems: Infinity })
+  return ownerOver(new SocketTransport({ path: socketPath, token, name: 'keeper' }))
 }

@@ -1,22 +1,19 @@
-/**
- * What comes through the owner door: one table of its methods, who may call them and what they take. Socket and port are
- * made from it, on both sides, so that none can know a method or an argument that the others do not.
- */
+/** What comes through the owner door: one table of its methods, who may call them and what they take. */
 import { procedureOf } from '@stronghold/vault/catalog'
 import { z } from 'zod'
 
 import type { OwnerDoor, OwnerRole, PeerStep, RulePlace, SealedSecret, UnlockBy } from '../doors.ts'
 import type { WrittenRule } from '../rules/parse.ts'
 import { DoorError } from './messages.ts'
+import { callMethod, doorOver, methodOf, readArgs } from './table.ts'
+import type { DoorMethod, DoorTransport } from './table.ts'
 
 /** One method of the owner door. */
-export interface OwnerMethod<Args extends readonly unknown[]> {
+export interface OwnerMethod<
+  Args extends readonly unknown[] = readonly unknown[],
+> extends DoorMethod<Args> {
   /** Who may call it; an admin may call all. */
   readonly role: OwnerRole
-  /** One answer; one that may be long in coming and is given up by a signal; or many things, one after the other. */
-  readonly kind: 'call' | 'wait' | 'stream'
-  /** What crosses: the arguments without the options that hold a signal. */
-  readonly args: z.ZodType<Args>
 }
 
 /** The arguments of a method that cross. */
@@ -171,11 +168,6 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
   setCertificate: call(z.tuple([bytes(4096)])),
 }
 
-/** Narrows a name to a method of the owner door. */
-export function isOwnerMethod(name: string): name is keyof OwnerDoor {
-  return Object.hasOwn(OWNER_METHODS, name)
-}
-
 /**
  * Calls a method for whoever stands at the door.
  *
@@ -186,36 +178,20 @@ export function isOwnerMethod(name: string): name is keyof OwnerDoor {
 export function callOwner(
   door: OwnerDoor,
   role: OwnerRole,
-  name: string,
+  called: string,
   given: readonly unknown[],
   signal: AbortSignal,
 ): Promise<unknown> | AsyncIterable<unknown> {
-  const quoted = JSON.stringify(name.slice(0, 64))
-  if (!isOwnerMethod(name)) {
-    throw new DoorError('unimplemented', `Cannot call ${quoted}: no such method`, 'no')
-  }
-  const method = OWNER_METHODS[name]
+  const { name, method } = methodOf(OWNER_METHODS, called)
   if (role !== 'admin' && method.role === 'admin') {
-    throw new DoorError('permission_denied', `Cannot call ${quoted}: this takes an admin`, 'no')
+    throw new DoorError('permission_denied', `Cannot call "${name}": this takes an admin`, 'no')
   }
-  const read = method.args.safeParse(given)
-  if (!read.success) {
-    const [issue] = read.error.issues
-    const where =
-      issue === undefined ? '' : ` at ${JSON.stringify(issue.path.join('.').slice(0, 64))}`
-    const why = (issue?.message ?? 'it does not fit').slice(0, 200)
-    throw new DoorError('invalid_argument', `Cannot call ${quoted}: ${why}${where}`, 'no')
-  }
-  const args: unknown[] = [...read.data]
+  const args = readArgs(name, method, given)
   if (name === 'run') assertSealed(args[0] as readonly PeerStep[])
   // Who decided is who stands there, not who he says he is.
   if (name === 'decide' && role === 'approver') args[2] = { ...Object(args[2]), by: 'approver' }
-  if (method.kind !== 'call') args.push({ signal })
-  const body: unknown = Reflect.get(door, name)
-  return Reflect.apply(body as AnyMethod, door, args)
+  return callMethod(door, name, method, args, signal)
 }
-
-type AnyMethod = (...args: unknown[]) => Promise<unknown> | AsyncIterable<unknown>
 
 /** A secret that came as it is has been on a heap where no secret belongs; it is not taken, so that nobody gets used to it. */
 function assertSealed(asked: readonly PeerStep[]): void {
@@ -237,35 +213,7 @@ function isSecretField(field: unknown): boolean {
   return field instanceof z.ZodType && field.meta()?.['secret'] === true
 }
 
-/** How calls get to an owner door. */
-export interface OwnerTransport {
-  call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>
-  stream(method: string, args: readonly unknown[], signal: AbortSignal): AsyncIterable<unknown>
-}
-
 /** An owner door at the other end of something. */
-export function ownerOver(transport: OwnerTransport): OwnerDoor {
-  const methods = Object.entries(OWNER_METHODS).map(([name, { kind }]) => {
-    const method = (...given: unknown[]): unknown => {
-      if (kind === 'call') return transport.call(name, given.map(sendable))
-      const { signal } = given.pop() as { signal: AbortSignal }
-      return kind === 'wait'
-        ? transport.call(name, given, signal)
-        : transport.stream(name, given, signal)
-    }
-    return [name, method]
-  })
-  return Object.freeze(Object.fromEntries(methods)) as OwnerDoor
-}
-
-/** Times in rules may be `Date`s, which travel as they are written. */
-function sendable(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value) || value instanceof Uint8Array) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([name, one]: [string, unknown]) => [
-      name,
-      one instanceof Date ? one.toISOString() : one,
-    ]),
-  )
+export function ownerOver(transport: DoorTransport): OwnerDoor {
+  return doorOver<OwnerDoor>(OWNER_METHODS, transport)
 }

@@ -15,10 +15,11 @@ import { faultOf } from './messages.ts'
 import type { Fault } from './messages.ts'
 import { networkMethods } from './network-methods.ts'
 import { openOwnerSocket } from './owner-door.ts'
-import type { OwnerSocket, OwnerSocketInit } from './owner-door.ts'
+import type { OwnerSocketInit } from './owner-door.ts'
 import { callOwner, OWNER_METHODS } from './owner-methods.ts'
 import { servePort } from './port.ts'
 import type { PortMethod } from './port.ts'
+import type { OpenSocket } from './socket.ts'
 
 /** How a keeper is unlocked while it starts. A descriptor is read up to its first line end. */
 export type UnlockAtStart = UnlockBy | { readonly by: 'descriptor'; readonly descriptor: number }
@@ -53,7 +54,7 @@ export async function runKeeper(
   const { network, owner, limits } = data
   let vault: OpenVault | undefined
   let guard: Guard | undefined
-  let socket: OwnerSocket | undefined
+  let socket: OpenSocket | undefined
   try {
     vault = await openVault(data.vault, seams)
     guard = openGuard({ vault, peer: data.peer, limits: data.guardLimits }, seams)

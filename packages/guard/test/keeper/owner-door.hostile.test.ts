@@ -385,7 +385,7 @@ describe('where the socket stands', () => {
       await expect(connectOwner(join(at, 's'), 'f'.repeat(64)).status()).rejects.toMatchObject({
         code: 'unavailable',
         ran: 'maybe',
-        message: expect.stringContaining('it does not answer as a keeper does'),
+        message: expect.stringContaining('it does not answer as it should'),
       })
       server.close()
     } finally {
