@@ -77,15 +77,11 @@ export class Tickets {
    *
    * @throws `VaultError` `resource_exhausted` past `maxTickets`
    */
-  open({
-    name,
-    tags,
-    lifetimeMs,
-  }: {
-    name: string
-    tags: readonly string[]
-    lifetimeMs: number
-  }): { id: Uint8Array; secret: Uint8Array; expiresAtMs: number } {
+  open({ name, tags, lifetimeMs }: { name: string; tags: readonly string[]; lifetimeMs: number }): {
+    id: Uint8Array
+    secret: Uint8Array
+    expiresAtMs: number
+  } {
     this.#sweep()
     if (this.#open.size >= this.#limits.maxTickets) {
       throw new VaultError(

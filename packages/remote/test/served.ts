@@ -157,6 +157,8 @@ function otherwise(
     list: (...args) => network.list(...args),
     standing: (...args) => network.standing(...args),
     cutOff: (...args) => network.cutOff(...args),
+    pairing: (...args) => network.pairing(...args),
+    head: () => network.head(),
     pair: (...args) => network.pair(...args),
     ...door(network),
   }
