@@ -8,6 +8,7 @@ import type { z } from 'zod'
 import type { Config } from './config.ts'
 import type { Home } from './home.ts'
 import type { Io } from './io.ts'
+import type { NodeDoor } from './node/door.ts'
 import type { Terminal } from './terminal.ts'
 
 /** One option of a command. */
@@ -54,6 +55,19 @@ export interface Call<O extends Options = Options> {
    *   holds it
    */
   readonly withOwner: <T>(work: (owner: OwnerDoor) => Promise<T>) => Promise<T>
+  /**
+   * The same where nobody has to be asked: a Stronghold runs here and is unlocked, or something at hand unlocks the vault.
+   * Else `undefined`.
+   */
+  readonly withOwnerAtHand: <T>(work: (owner: OwnerDoor | undefined) => Promise<T>) => Promise<T>
+  /**
+   * The node door: that of the Stronghold that runs in this home, else of a node that lives for this call alone.
+   *
+   * @throws `P2pError` where no node can be made
+   */
+  readonly withNode: <T>(work: (node: NodeDoor) => Promise<T>) => Promise<T>
+  /** The node door of the Stronghold that runs in this home; `undefined` where none does. */
+  readonly runningNode: () => Promise<NodeDoor | undefined>
 }
 
 /** One command, as the table holds it. */

@@ -13,7 +13,7 @@ import { z } from 'zod'
 import { Failure, quoted } from './failure.ts'
 
 /** What a setting may be. */
-export type Value = string | number | boolean
+export type Value = string | number | boolean | readonly string[]
 
 /** One setting. */
 interface Setting {
@@ -27,6 +27,10 @@ interface Setting {
 }
 
 const file = z.string().min(1).max(4096)
+const addresses = z.array(z.string().startsWith('/').max(1024)).max(32).readonly()
+const duration = z
+  .string()
+  .regex(/^(?:0|(?:[0-9]{1,9}(?:ms|[smhdw]))+)$/, 'it is not like 15m or 0')
 
 /** Every setting, by its dotted key. */
 export const SETTINGS = {
@@ -55,10 +59,51 @@ export const SETTINGS = {
       .max(2 ** 50),
     usual: 4 * 1024 ** 3,
   },
+  listen: {
+    says: 'addresses that `up` listens on; several with commas between them',
+    schema: addresses,
+    usual: ['/ip4/0.0.0.0/tcp/7430', '/ip6/::/tcp/7430'],
+    flag: 'listen',
+  },
+  announce: {
+    says: 'addresses that others are told in the place of those listened on, as behind a router',
+    schema: addresses,
+    usual: [],
+  },
+  'lock.after': {
+    says: 'time without a call after which a running Stronghold locks its vault; 0 for never',
+    schema: duration,
+    usual: '0',
+  },
+  'relay.use': {
+    says: 'relays that `up` is reached through, each RELAY-ADDRESS/p2p-circuit',
+    schema: addresses,
+    usual: [],
+  },
+  'find.mdns': {
+    says: 'find peers on this network, and let them find this one (mDNS)',
+    schema: z.boolean(),
+    usual: true,
+  },
+  'approvals.notify': {
+    says: 'program, with its arguments, that is run for what a person is asked; it gets JSON on stdin',
+    schema: z.array(z.string().max(4096)).max(16).readonly(),
+    usual: [],
+  },
+  'approvals.confirm': {
+    says: '`passphrase`: whoever approves says it again; `none`: nothing is asked',
+    schema: z.enum(['none', 'passphrase']),
+    usual: 'none',
+  },
 } as const satisfies Readonly<Record<string, Setting>>
 
 /** The dotted key of a setting. */
 export type Key = keyof typeof SETTINGS
+
+/** Keys of the settings that are of one type. */
+export type KeyOf<T> = {
+  [K in Key]: z.output<(typeof SETTINGS)[K]['schema']> extends T ? K : never
+}[Key]
 
 /** Where a value comes from. */
 export type Origin = 'flag' | 'environment' | 'file' | 'default'
@@ -101,16 +146,24 @@ export class Config {
     return this.#found.get(assertKey(key)) as Found
   }
 
-  text(key: 'passphrase_file' | 'key_file'): string | undefined {
+  /** A setting that is text. */
+  text(key: KeyOf<string>): string | undefined {
     return this.#found.get(key)?.value as string | undefined
   }
 
-  number(key: 'audit.max_bytes'): number {
+  /** A setting that is a number. */
+  number(key: KeyOf<number>): number {
     return this.#found.get(key)?.value as number
   }
 
-  switch(key: 'memory.require_locked'): boolean {
+  /** A setting that is yes or no. */
+  switch(key: KeyOf<boolean>): boolean {
     return this.#found.get(key)?.value as boolean
+  }
+
+  /** A setting that is a list. */
+  list(key: KeyOf<readonly string[]>): readonly string[] {
+    return (this.#found.get(key)?.value ?? []) as readonly string[]
   }
 }
 
@@ -129,6 +182,9 @@ export function readConfig({ path, env, flags = {}, cwd }: ConfigInit): Config {
     const entry = ((): Found => {
       if (typeof given === 'string') {
         return { key, origin: 'flag', value: placed(key, given, cwd) }
+      }
+      if (Array.isArray(given)) {
+        return { key, origin: 'flag', value: check(key, given, `--${flag}`) }
       }
       if (variable !== undefined && variable !== '') {
         const value = check(key, fromText(key, variable), variableOf(key))
@@ -270,6 +326,7 @@ function fromText(key: Key, text: string): unknown {
   const { usual } = SETTINGS[key] as Setting
   if (typeof usual === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
   if (typeof usual === 'number') return /^-?[0-9]{1,15}$/.test(text) ? Number(text) : text
+  if (Array.isArray(usual)) return text === '' ? [] : text.split(',').map((one) => one.trim())
   return text
 }
 

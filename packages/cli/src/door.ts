@@ -2,15 +2,19 @@
  * The owner door of a home, for one call: the vault is opened in this process, unlocked, used and let go. Whoever talks to
  * a daemon instead gets the same door over its socket.
  */
+import { existsSync } from 'node:fs'
+
 import { openGuard } from '@stronghold/guard'
 import type { OwnerDoor } from '@stronghold/guard'
+import { connectOwner, readToken } from '@stronghold/guard/owner'
+import { DoorError } from '@stronghold/guard/socket'
 import { isVaultError, openVault } from '@stronghold/vault'
 import type { OpenVault } from '@stronghold/vault'
 
 import { readBook } from './book.ts'
 import type { Config } from './config.ts'
 import { Failure, failureOf } from './failure.ts'
-import { hasVault, peerOf } from './home.ts'
+import { hasVault, peerOf, socketsOf } from './home.ts'
 import type { Home } from './home.ts'
 import type { Io } from './io.ts'
 import { sourceOf, unlockBy } from './passphrase.ts'
@@ -32,7 +36,7 @@ export interface DoorInit {
 }
 
 /**
- * Runs `work` on the unlocked vault of a home.
+ * Runs `work` on the unlocked vault of a home: that of the Stronghold that runs there, else opened here for this call.
  *
  * @throws `Failure` `not_found` without a vault, `locked` where nothing unlocks it, `conflict` where another process holds
  *   it for longer than 5 s
@@ -41,6 +45,54 @@ export async function withOwner<T>(
   init: DoorInit,
   work: (owner: OwnerDoor) => Promise<T>,
 ): Promise<T> {
+  const there = await runningOwner(init)
+  if (there === undefined) return await withOwnVault(init, work)
+  if ((await there.status()).locked) throw lockedThere()
+  return await work(there)
+}
+
+/** The same where nobody has to be asked; else `work` gets nothing. */
+export async function withOwnerAtHand<T>(
+  init: DoorInit,
+  work: (owner: OwnerDoor | undefined) => Promise<T>,
+): Promise<T> {
+  const there = await runningOwner(init)
+  if (there !== undefined) {
+    return await work((await there.status()).locked ? undefined : there)
+  }
+  const isAtHand = hasVault(init.home) && sourceOf(init.options, init.config) !== undefined
+  return isAtHand ? await withOwnVault(init, work) : await work(undefined)
+}
+
+/** The owner door of the Stronghold that runs in a home, locked or not; `undefined` where none does. */
+export async function runningOwner({
+  home,
+  io,
+}: Pick<DoorInit, 'home' | 'io'>): Promise<OwnerDoor | undefined> {
+  const { owner: path } = socketsOf(home, io.env)
+  if (!existsSync(path)) return undefined
+  // Whoever may only approve has only that token.
+  const token = readToken(existsSync(home.adminToken) ? home.adminToken : home.approverToken)
+  const door = connectOwner(path, token)
+  try {
+    await door.status()
+    return door
+  } catch (error) {
+    if (error instanceof DoorError && error.code === 'unavailable' && error.ran === 'no') {
+      return undefined
+    }
+    throw error
+  }
+}
+
+function lockedThere(): Failure {
+  return new Failure('locked', 'cannot use the vault', {
+    reason: 'it is locked',
+    hint: 'stronghold unlock',
+  })
+}
+
+async function withOwnVault<T>(init: DoorInit, work: (owner: OwnerDoor) => Promise<T>): Promise<T> {
   const { home, config, io } = init
   if (!hasVault(home)) throw noVault(home)
   const source = sourceOf(init.options, config)
@@ -101,7 +153,10 @@ function heldBy(error: Error): Failure {
 }
 
 /** What was written into the book while the vault was locked: blocks count, and who is to be known is said. */
-async function reconcile({ home, terminal }: DoorInit, owner: OwnerDoor): Promise<void> {
+export async function reconcile(
+  { home, terminal }: Pick<DoorInit, 'home' | 'terminal'>,
+  owner: OwnerDoor,
+): Promise<void> {
   const book = readBook(home)
   if (book.length === 0) return
   const known = new Map((await owner.peers()).map((one) => [one.peer, one]))

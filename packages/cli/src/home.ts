@@ -24,6 +24,8 @@ export interface Home {
   readonly vault: string
   readonly adminToken: string
   readonly approverToken: string
+  /** What a Stronghold in the background has to say. */
+  readonly log: string
 }
 
 /** Sockets of a running Stronghold. */
@@ -49,6 +51,7 @@ export function locateHome(io: Pick<Io, 'env' | 'cwd' | 'userHome'>, option?: st
     vault: join(path, 'vault'),
     adminToken: join(path, 'admin.token'),
     approverToken: join(path, 'approver.token'),
+    log: join(path, 'stronghold.log'),
   }
 }
 

@@ -32,6 +32,22 @@ export interface PersonalTerminal extends Disposable {
   readByte(into: Uint8Array, at: number): boolean
 }
 
+/** Another run of this program, which goes on when this one ends. */
+export interface Background {
+  readonly pid: number
+  /** The first line that it printed; `undefined` where it ended without. */
+  readonly first: Promise<string | undefined>
+}
+
+/** How another run is started. */
+export interface BackgroundInit {
+  readonly args: readonly string[]
+  /** Where its stderr goes, at the end of what stands there. */
+  readonly log: string
+  /** Readable as descriptor 3. */
+  readonly passphrase?: Uint8Array
+}
+
 /** The machine as the program sees it. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -47,4 +63,8 @@ export interface Io {
   sleep(ms: number): Promise<void>
   /** `undefined` where nobody sits in front. */
   openTerminal(): PersonalTerminal | undefined
+  /** From now on until it is disposed of, whoever wants to end this process (^C, SIGTERM, SIGHUP) is only heard. */
+  onEnding(listener: () => void): Disposable
+  /** Runs this program once more, in the background. */
+  background(init: BackgroundInit): Background
 }

@@ -1,12 +1,15 @@
 /** The real machine, for `bin.ts`. The only file of this package that touches `process`. */
+import { spawn } from 'node:child_process'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { homedir } from 'node:os'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isatty, ReadStream } from 'node:tty'
 
 import { systemClock } from '@stronghold/vault'
 
-import type { Io, PersonalTerminal, Sink } from './io.ts'
+import type { Background, BackgroundInit, Io, PersonalTerminal, Sink } from './io.ts'
 
 /** This process. */
 export function thisMachine(): Io {
@@ -25,7 +28,50 @@ export function thisMachine(): Io {
     clock: systemClock,
     sleep: (ms) => delay(ms),
     openTerminal,
+    onEnding,
+    background,
   }
+}
+
+function onEnding(listener: () => void): Disposable {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, listener)
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of signals) process.off(signal, listener)
+    },
+  }
+}
+
+/** The same Node.js, flags and file; a session of its own, so that closing the terminal does not end it. */
+function background({ args, log, passphrase }: BackgroundInit): Background {
+  const errors = openSync(log, 'a', 0o600)
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
+    detached: true,
+    stdio: ['ignore', 'pipe', errors, 'pipe'],
+  })
+  closeSync(errors)
+  const descriptor = child.stdio[3] as Writable
+  // It may end before it has read.
+  descriptor.on('error', () => {})
+  descriptor.end(passphrase === undefined ? undefined : Buffer.from(passphrase))
+  const out = child.stdout as Readable
+  const first = new Promise<string | undefined>((resolve) => {
+    const lines = createInterface({ input: out })
+    lines.once('line', (line) => {
+      resolve(line)
+      lines.close()
+      out.destroy()
+      child.unref()
+    })
+    lines.once('close', () => {
+      resolve(undefined)
+    })
+    child.once('error', () => {
+      resolve(undefined)
+    })
+  })
+  return { pid: child.pid ?? 0, first }
 }
 
 function sink(stream: NodeJS.WriteStream & { readonly fd: number }): Sink {

@@ -60,6 +60,7 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
   const { command, operands, options } = line
   const home = locateHome(io, typeof options['home'] === 'string' ? options['home'] : undefined)
   const config = readConfig({ path: home.config, env: io.env, flags: options, cwd: io.cwd })
+  const init = { io, terminal, home, config, options, command: command.name }
   const call: Call = {
     io,
     terminal,
@@ -70,11 +71,11 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
     operands,
     options: options as Call['options'],
     commands: COMMANDS,
-    withOwner: async (work) => {
-      // Half a second of cryptography that help, completion and the peer book do not need.
-      const { withOwner } = await import('./door.ts')
-      return await withOwner({ io, terminal, home, config, options, command: command.name }, work)
-    },
+    // What these load takes half a second that help, completion and the peer book do not need.
+    withOwner: async (work) => await (await import('./door.ts')).withOwner(init, work),
+    withOwnerAtHand: async (work) => await (await import('./door.ts')).withOwnerAtHand(init, work),
+    withNode: async (work) => await (await import('./node/pick.ts')).withNode(init, work),
+    runningNode: async () => await (await import('./node/pick.ts')).runningDoor(init),
   }
   return (await command.run(call)) ?? 0
 }

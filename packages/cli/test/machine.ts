@@ -84,6 +84,17 @@ export class Machine implements Disposable {
       clock: this.clock,
       sleep: (ms) => this.sleep(ms),
       openTerminal: () => this.#terminal(init.typed),
+      onEnding: (listener) => {
+        this.#endings.add(listener)
+        return {
+          [Symbol.dispose]: () => {
+            this.#endings.delete(listener)
+          },
+        }
+      },
+      background: () => {
+        throw new Error('a machine of a test has no processes')
+      },
     }
     const exit = await main(args, io)
     const bytes = new Uint8Array(Buffer.concat(out))
@@ -117,11 +128,17 @@ export class Machine implements Disposable {
     return this
   }
 
+  /** What ^C does to whatever runs and hears it. */
+  end(): void {
+    for (const listener of [...this.#endings]) listener()
+  }
+
   [Symbol.dispose](): void {
     rmSync(this.cwd, { recursive: true, force: true })
   }
 
   #typed: number[] = []
+  readonly #endings = new Set<() => void>()
   #terminal(typed: string | undefined): ReturnType<Io['openTerminal']> {
     if (typed === undefined) return undefined
     // One terminal per run: what is not read stays for the next question.

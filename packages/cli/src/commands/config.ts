@@ -5,7 +5,7 @@ import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
 import { printValue, SETTINGS, writeSetting } from '../config.ts'
 
-const value = z.union([z.string(), z.number(), z.boolean(), z.null()])
+const value = z.union([z.string(), z.number(), z.boolean(), z.array(z.string()), z.null()])
 
 const show = defineCommand({
   name: 'config show',

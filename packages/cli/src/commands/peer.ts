@@ -13,7 +13,6 @@ import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
 import { list } from '../lists.ts'
-import { sourceOf } from '../passphrase.ts'
 import { remote } from '../terminal.ts'
 import { MAX_BOOK_ADDRESSES } from '../limits.ts'
 
@@ -25,15 +24,6 @@ const peerShape = z.object({
   tags: z.array(z.string()),
   addresses: z.array(z.string()),
 })
-
-/** The door where the vault can be unlocked without asking anybody; else `undefined`, and the book alone counts. */
-async function whereUnlocked<T>(
-  call: Call,
-  work: (owner: OwnerDoor | undefined) => Promise<T>,
-): Promise<T> {
-  const isAtHand = hasVault(call.home) && sourceOf(call.options, call.config) !== undefined
-  return isAtHand ? await call.withOwner(work) : await work(undefined)
-}
 
 /** Names and ids of book and vault together. */
 function merged(
@@ -125,7 +115,7 @@ async function whereUnlockedOrAsked(
   call: Call,
   work: (owner: OwnerDoor) => Promise<void>,
 ): Promise<boolean> {
-  return await whereUnlocked(call, async (owner) => {
+  return await call.withOwnerAtHand(async (owner) => {
     if (owner === undefined) return false
     await work(owner)
     return true
@@ -178,7 +168,7 @@ const listPeers = defineCommand({
   prints: z.object({ peers: z.array(peerShape) }),
   async run(call) {
     const { home, terminal } = call
-    const peers = await whereUnlocked(call, async (owner) =>
+    const peers = await call.withOwnerAtHand(async (owner) =>
       merged(readBook(home), await owner?.peers()),
     )
     const state = ({ known, blocked }: (typeof peers)[number]): string =>
@@ -213,7 +203,7 @@ const show = defineCommand({
   async run(call) {
     const { home, terminal, operands } = call
     const [text = ''] = operands
-    const peers = await whereUnlocked(call, async (owner) =>
+    const peers = await call.withOwnerAtHand(async (owner) =>
       merged(readBook(home), await owner?.peers()),
     )
     const one = peers.find(({ peer, name }) => peer === text || name === text)
@@ -374,7 +364,9 @@ function blocking(blocked: boolean): Command {
         return { peer, done: inVault !== undefined }
       }
       // Blocking waits for nobody; what takes a block away needs the vault that holds it.
-      const { peer, done } = blocked ? await whereUnlocked(call, work) : await withVault(call, work)
+      const { peer, done } = blocked
+        ? await call.withOwnerAtHand(work)
+        : await withVault(call, work)
       const state = blocked ? 'blocked' : 'not blocked'
       const later =
         done || !hasVault(call.home) || !blocked ? '' : ', in the vault at the next unlock'

@@ -1,0 +1,37 @@
+/**
+ * The node door: everything of a command that takes a node. A running Stronghold offers it at its control socket, where it
+ * is the node of the daemon; without one, a node is made for the call. Plain values in, plain values out. The parts stand in
+ * files of their own; here they are only put together.
+ */
+import { callMethod, doorOver, methodOf, readArgs } from '@stronghold/guard/socket'
+import type { DoorTable, DoorTransport, SocketCalls } from '@stronghold/guard/socket'
+
+import { LIFE_METHODS, lifeOf } from './life.ts'
+import type { LifeDoor } from './life.ts'
+import type { RunningNode } from './running.ts'
+
+/** What can be asked of a node, here or in a daemon. */
+export type NodeDoor = LifeDoor
+
+/** Every method of the node door. */
+export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
+  ...LIFE_METHODS,
+})
+
+/** The door of a node in this process. */
+export function nodeDoorOf(running: RunningNode): NodeDoor {
+  return { ...lifeOf(running) }
+}
+
+/** The door at the other end of a socket. */
+export function nodeDoorOver(transport: DoorTransport): NodeDoor {
+  return doorOver(NODE_METHODS, transport)
+}
+
+/** What a control socket serves. */
+export function nodeCalls(door: NodeDoor): SocketCalls {
+  return (called, given, signal) => {
+    const { name, method } = methodOf(NODE_METHODS, called)
+    return callMethod(door, name, method, readArgs(name, method, given), signal)
+  }
+}
