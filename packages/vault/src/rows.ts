@@ -555,7 +555,8 @@ export class Rows implements RowReader, Disposable {
   }
 }
 
-function nothingHappened(error: unknown): boolean {
+/** Whether a store says of a change that failed that nothing of it is there. */
+export function nothingHappened(error: unknown): boolean {
   return (
     isVaultError(error, { reason: 'disk_full' }) || isVaultError(error, { reason: 'read_only' })
   )

@@ -25,8 +25,9 @@ import type { VaultLimits } from './limits.ts'
 import { Secp256k1 } from './primitives/secp256k1.ts'
 import { createRegistry } from './procedures/all.ts'
 import { assertOptions, Request } from './request.ts'
-import { Rows } from './rows.ts'
-import type { FoundEntry } from './rows.ts'
+import { assertName } from './row.ts'
+import { nothingHappened, Rows } from './rows.ts'
+import type { FoundEntry, OpenedRow } from './rows.ts'
 import { deriveKeys } from './seal.ts'
 import type { Random } from './seal.ts'
 import { Slab } from './secret.ts'
@@ -35,7 +36,7 @@ import { putHeadSeed, Session } from './session.ts'
 import type { TransactionParts, VaultTransaction } from './session.ts'
 import { sodium } from './sodium.ts'
 import type { PutOptions, StoreEntry } from './store.ts'
-import type { Store } from './stores/store.ts'
+import type { PlainRow, RowName, Store } from './stores/store.ts'
 import { createUnlocker, unlock } from './unlock.ts'
 import type { Credential, UnlockOptions } from './unlock.ts'
 import { defaultName, Unlockers } from './unlockers.ts'
@@ -190,6 +191,7 @@ export class OpenVault implements Vault, AsyncDisposable {
   /** What changes the state runs one after the other. */
   #last: Promise<unknown> = Promise.resolve()
   #usedAtMs = 0
+  #unread = false
   #stopTimer: (() => void) | undefined
   /** The plain store beside the records. */
   readonly store: PlainStore
@@ -289,7 +291,7 @@ export class OpenVault implements Vault, AsyncDisposable {
       const keys = deriveKeys(dataKey.bytes, slab)
       let rows: Rows
       try {
-        rows = Rows.open(this.#held.store, keys, {
+        rows = Rows.open(this.#store(), keys, {
           nowMs: timeOf(this.#clock),
           random: this.#random,
         })
@@ -445,6 +447,36 @@ export class OpenVault implements Vault, AsyncDisposable {
     this.#unlocked().rows.compact()
   }
 
+  // --- For a guard, while the vault is locked
+
+  /**
+   * Rows that can be read while the vault is locked, of one kind, in the order of ids (`vault-format.md §2`). Whoever can
+   * write the file can change them; those of the kinds below 16 are checked at unlock.
+   *
+   * @throws `VaultError` `failed_precondition` unless it is locked, as `commitPlain`; what `Store.plain` throws
+   */
+  plainRows(kind: number): OpenedRow[] {
+    return [...this.#readable().plain(kind)].map(({ id, value }) => ({ id, value }))
+  }
+
+  /**
+   * Changes such rows of the kinds from 16. What it wrote survives a power cut when this returns. While the vault is unlocked
+   * they change in transactions only.
+   *
+   * @throws `RangeError` for another kind; what `Store.commitPlain` throws
+   */
+  commitPlain(put: readonly PlainRow[], remove: readonly RowName[]): void {
+    for (const { kind, id } of [...put, ...remove]) assertName(kind, id)
+    const store = this.#readable()
+    try {
+      store.commitPlain(put, remove)
+    } catch (error) {
+      // Nobody knows what lies there now: read it again before anything else.
+      this.#unread = !nothingHappened(error)
+      throw error
+    }
+  }
+
   /** Locks, and lets go of the vault. Again does nothing. */
   close(): Promise<void> {
     return this.#serially(async () => {
@@ -516,9 +548,26 @@ export class OpenVault implements Vault, AsyncDisposable {
     return session
   }
 
+  #readable(): Store {
+    if (this.#closed) throw lockedError(true)
+    if (this.#session !== undefined) {
+      throw new VaultError('failed_precondition', 'Cannot use readable rows: the vault is unlocked')
+    }
+    return this.#store()
+  }
+
+  /** What lies there, read again where a write of readable rows failed. */
+  #store(): Store {
+    if (this.#unread) {
+      this.#held.store.reopen()
+      this.#unread = false
+    }
+    return this.#held.store
+  }
+
   #openHeader(): Uint8Array {
     if (this.#closed) throw lockedError(true)
-    const header = this.#held.store.header()
+    const header = this.#store().header()
     if (header === undefined) {
       throw new VaultError('not_found', 'Cannot open vault: there is none')
     }

@@ -416,3 +416,94 @@ describe('a transaction for a guard', () => {
     })
   })
 })
+
+describe('readable rows', () => {
+  const id = Uint8Array.of(1)
+  const row = { kind: 16, id, value: Uint8Array.of(7) }
+
+  test('are read and written while the vault is locked, and by transactions while it is not', async () => {
+    const vault = await vaultOf()
+    vault.transaction((tx) => {
+      tx.putPlain(1, id, Uint8Array.of(5))
+    })
+    for (const touch of [
+      () => vault.plainRows(16),
+      () => {
+        vault.commitPlain([row], [])
+      },
+    ]) {
+      expect(touch).toThrow(/unlocked/)
+    }
+    await vault.lock()
+    expect(vault.plainRows(1)).toEqual([{ id, value: Uint8Array.of(5) }])
+    vault.commitPlain([row, { ...row, id: Uint8Array.of(2) }], [])
+    vault.commitPlain([], [{ kind: 16, id: Uint8Array.of(2) }])
+    expect(vault.plainRows(16)).toEqual([{ id, value: row.value }])
+    await vault.unlock(KEY_FILE)
+    vault.transaction((tx) => {
+      expect([...tx.plainRows(16)]).toEqual([{ kind: 16, id, value: row.value }])
+      tx.removePlain(16, id)
+    })
+    await vault.lock()
+    expect(vault.plainRows(16)).toEqual([])
+    await vault.close()
+    expect(() => vault.plainRows(16)).toThrow(/closed/)
+  })
+
+  test('of the kinds that unlocking checks do not change while the vault is locked', async () => {
+    const store = new MemoryStore()
+    const vault = await vaultOf(store)
+    vault.transaction((tx) => {
+      tx.putPlain(1, id, Uint8Array.of(5))
+    })
+    await vault.lock()
+    for (const kind of [0, 1, 15, 64]) {
+      expect(() => {
+        vault.commitPlain([{ kind, id, value: id }], [])
+      }).toThrow(RangeError)
+    }
+    expect(() => {
+      vault.commitPlain([{ kind: 16, id: new Uint8Array(), value: id }], [])
+    }).toThrow(RangeError)
+    store.commit({
+      put: [],
+      remove: [],
+      plainPut: [{ kind: 1, id, value: Uint8Array.of(6) }],
+      plainRemove: [],
+      entries: [],
+      cutEntriesBefore: 0,
+      header: () => store.header()!,
+    })
+    expect(await failure(vault.unlock(KEY_FILE))).toMatchObject({ reason: 'damaged' })
+  })
+
+  test('are read again where nobody knows whether they were written', async () => {
+    let reopened = 0
+    let failing: VaultError | undefined
+    class FailingStore extends MemoryStore {
+      override commitPlain(...change: Parameters<MemoryStore['commitPlain']>): void {
+        if (failing !== undefined) throw failing
+        super.commitPlain(...change)
+      }
+      override reopen(): void {
+        reopened++
+      }
+    }
+    const vault = await vaultOf(new FailingStore())
+    await vault.lock()
+    for (const [reason, times] of [
+      ['disk_full', 0],
+      ['disk_failed', 1],
+    ] as const) {
+      failing = new VaultError('unavailable', 'no', { reason })
+      expect(() => {
+        vault.commitPlain([row], [])
+      }).toThrow('no')
+      failing = undefined
+      expect(vault.plainRows(16)).toEqual([])
+      expect(reopened).toBe(times)
+    }
+    vault.commitPlain([row], [])
+    expect(vault.plainRows(16)).toHaveLength(1)
+  })
+})

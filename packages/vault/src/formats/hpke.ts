@@ -106,6 +106,11 @@ export function createHpkeRecipient(slab: Slab, init: HpkeRecipientInit): HpkeRe
   return new HpkeRecipient(keys, init.maxMessages)
 }
 
+/** The public key of a recipient's or sender's secret key, 32 bytes. Any 32 bytes are a secret key. */
+export function hpkePublicKey(secretKey: Uint8Array): Uint8Array {
+  return publicKey(secretKey)
+}
+
 /**
  * One message to one recipient: the encapsulated key, then the ciphertext.
  *
