@@ -55,6 +55,8 @@ export { MemoryStore } from './stores/memory.ts'
 export type { PlainRow, RowName, Store } from './stores/store.ts'
 export type { Credential, UnlockOptions } from './unlock.ts'
 export type { NewUnlocker, RekeyOptions, UnlockerInfo, Unlockers } from './unlockers.ts'
+export type { SyncChannel, SyncChannelInit } from './sync/channel.ts'
+export type { SyncChanges, SyncRecord, SyncTombstone, SyncWritten } from './sync/changes.ts'
 export { createVault, openVault } from './vault.ts'
 export type {
   NewVaultInit,

@@ -57,6 +57,8 @@ export interface Tombstone {
   readonly removedAtMs: number
   /** Its last version. */
   readonly version: number
+  /** Digest of that version (`sync.md §2`), 32 hex digits; only of a record that could go to another Stronghold. */
+  readonly last?: string
 }
 
 /** The newest version. */
@@ -154,6 +156,7 @@ const tombstoneSchema = z.strictObject({
   path: z.string().refine(isPath),
   removedAtMs: uint,
   version: z.int().min(1),
+  last: id.optional(),
 })
 
 function isPath(text: string): boolean {
@@ -234,6 +237,7 @@ export function encodeTombstone(tombstone: Tombstone): Uint8Array {
     path: tombstone.path,
     removedAtMs: tombstone.removedAtMs,
     version: tombstone.version,
+    last: tombstone.last === undefined ? undefined : idBytes(tombstone.last),
   })
 }
 
@@ -243,7 +247,8 @@ export function encodeTombstone(tombstone: Tombstone): Uint8Array {
  * @throws `VaultError` `data_loss` (`damaged`) for anything that `encodeTombstone` would not have written
  */
 export function decodeTombstone(bytes: Uint8Array): Tombstone {
-  return readRow(tombstoneSchema, bytes, 'tombstone')
+  const { last, ...rest } = readRow(tombstoneSchema, bytes, 'tombstone')
+  return last === undefined ? rest : { ...rest, last: idText(last) }
 }
 
 function readRow<T extends z.ZodType>(schema: T, bytes: Uint8Array, what: string): z.output<T> {

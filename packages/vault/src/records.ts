@@ -5,7 +5,7 @@
  */
 import type { Labels, RecordType } from './catalog/index.ts'
 import { Draft } from './draft.ts'
-import { VaultError } from './errors.ts'
+import { isVaultError, VaultError } from './errors.ts'
 import type { VaultLimits } from './limits.ts'
 import { MAX_NONCES, NONCE_BLOCK } from './limits.ts'
 import {
@@ -14,6 +14,7 @@ import {
   encodeRecord,
   encodeTombstone,
   idBytes,
+  idText,
   LabelPool,
   newest,
   publicText,
@@ -22,12 +23,15 @@ import {
 import type { Origin, RecordVersion, StoredRecord, Tombstone } from './record.ts'
 import type { Rows, Transaction } from './rows.ts'
 import type { Secret, Slab } from './secret.ts'
+import { versionDigest } from './sync/digest.ts'
 
 /** Kinds of rows (`vault-format.md §2`). */
 export const RECORD_KIND = 1
 export const SECRET_KIND = 2
 export const TOMBSTONE_KIND = 3
 export const COUNTER_KIND = 4
+/** Secrets of the vault's own. */
+export const SYSTEM_KIND = 6
 
 /** Looking records up. */
 export interface RecordLookup {
@@ -45,11 +49,13 @@ export class Records implements RecordLookup {
   readonly #nonces = new Map<string, number>()
   readonly #rows: Rows
   readonly #limits: Readonly<VaultLimits>
+  readonly #slab: Slab
 
   /** Reads what is written about every record. @throws `VaultError` `data_loss` (`damaged`) */
-  constructor(rows: Rows, limits: Readonly<VaultLimits>) {
+  constructor(rows: Rows, limits: Readonly<VaultLimits>, slab: Slab) {
     this.#rows = rows
     this.#limits = limits
+    this.#slab = slab
     for (const { value } of rows.list(RECORD_KIND)) {
       const record = decodeRecord(value, this.#pool)
       this.#byPath.set(record.path, record)
@@ -88,6 +94,7 @@ export class Records implements RecordLookup {
       pool: this.#pool,
       nonces: this.#nonces,
       limits: this.#limits,
+      slab: this.#slab,
       rowId: (path) => this.#rows.id(RECORD_KIND, path),
     })
   }
@@ -99,6 +106,7 @@ interface Shared {
   readonly pool: LabelPool
   readonly nonces: Map<string, number>
   readonly limits: Readonly<VaultLimits>
+  readonly slab: Slab
   rowId(path: string): Uint8Array
 }
 
@@ -248,7 +256,8 @@ export class RecordChanges implements RecordLookup {
   }
 
   /**
-   * Writes a record as it once was, over what there is of the same id at the same path, a tombstone included.
+   * Writes a record as it once was, over what there is of the same id at the same path, a tombstone included. Versions that
+   * stood there and are not in it go.
    *
    * @param record - its labels no wider than those that stand there; that is checked by whoever decides it
    * @param secretOf - the secret of a version that is to be written; `undefined` for one whose row stands there already
@@ -276,6 +285,10 @@ export class RecordChanges implements RecordLookup {
       this.#tx.remove(COUNTER_KIND, row)
     }
     this.#tx.remove(TOMBSTONE_KIND, idBytes(record.id))
+    const numbers = new Set(record.versions.map(({ number }) => number))
+    for (const { number } of before?.versions ?? []) {
+      if (!numbers.has(number)) this.#removeVersionRows(record.id, number)
+    }
     const written = { ...record, labels: this.#shared.pool.get(record.labels) }
     this.#write(written)
     return written
@@ -288,12 +301,14 @@ export class RecordChanges implements RecordLookup {
 
   /** Takes a record away for good; a tombstone stays. */
   remove(record: StoredRecord): void {
+    const last = record.labels.sync ? this.#lastDigest(record) : undefined
     for (const { number } of record.versions) this.#removeVersionRows(record.id, number)
     this.#tx.remove(RECORD_KIND, this.#shared.rowId(record.path))
     const tombstone: Tombstone = {
       path: record.path,
       removedAtMs: this.when.nowMs,
       version: newest(record).number,
+      ...(last === undefined ? {} : { last }),
     }
     this.#tx.put(TOMBSTONE_KIND, idBytes(record.id), encodeTombstone(tombstone))
     this.#set(record.id, record.path, undefined)
@@ -329,6 +344,34 @@ export class RecordChanges implements RecordLookup {
       this.#tx.put(COUNTER_KIND, row, block)
     }
     this.#shared.nonces.set(key, taken + 1)
+  }
+
+  /** What is left of every record that was taken away. */
+  *tombstones(): Generator<{ readonly id: string; readonly tombstone: Tombstone }> {
+    for (const { id, value } of this.#tx.list(TOMBSTONE_KIND)) {
+      yield { id: idText(id), tombstone: decodeTombstone(value) }
+    }
+  }
+
+  /** Nobody needs to hear any more that this record was taken away. */
+  release(id: string): void {
+    this.#tx.remove(TOMBSTONE_KIND, idBytes(id))
+  }
+
+  /** A record whose secret is damaged is taken away all the same; its tombstone then stays at home. */
+  #lastDigest(record: StoredRecord): string | undefined {
+    try {
+      return this.digest(record, newest(record))
+    } catch (error) {
+      if (isVaultError(error, { reason: 'damaged' })) return undefined
+      throw error
+    }
+  }
+
+  /** The digest of a version (`sync.md §2`), from its row: 32 hex digits. @throws as `openSecret` */
+  digest(record: StoredRecord, version: RecordVersion): string {
+    using secret = this.openSecret(record, version, this.#shared.slab)
+    return versionDigest(record.id, version.number, secret.bytes)
   }
 
   #removeVersionRows(id: string, number: number): void {

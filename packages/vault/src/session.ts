@@ -13,7 +13,7 @@ import type { RecordInfo } from './info.ts'
 import type { VaultLimits } from './limits.ts'
 import type { Registry } from './procedures/registry.ts'
 import type { StoredRecord } from './record.ts'
-import { RECORD_KIND, Records } from './records.ts'
+import { RECORD_KIND, Records, SYSTEM_KIND } from './records.ts'
 import type { RecordChanges } from './records.ts'
 import type { OpenedRow, RekeyInit, Rows, Transaction } from './rows.ts'
 import type { Random } from './seal.ts'
@@ -21,10 +21,11 @@ import type { SealedRows } from './sealed-rows.ts'
 import type { Secret, Slab } from './secret.ts'
 import { StoreIndex } from './store.ts'
 import type { StoreChanges } from './store.ts'
+import { SelfTest } from './backup/self-test.ts'
+import { SyncChanges } from './sync/changes.ts'
 
 /** Rows from this kind on are the guard's (`vault-format.md §2`). */
 export const FIRST_GUARD_KIND = 16
-const SYSTEM_KIND = 6
 
 /** What an unlocked vault is made of; all of it belongs to the session from then on. */
 export interface SessionInit {
@@ -50,6 +51,7 @@ export class Session implements Disposable {
   #stale = false
   /** What else holds secrets of this vault. */
   readonly #guests = new Set<Disposable>()
+  #selfTest: SelfTest | undefined
 
   /** @throws `VaultError` `data_loss` (`damaged`) where a record is not as this program writes one */
   constructor(init: SessionInit) {
@@ -67,7 +69,7 @@ export class Session implements Disposable {
       },
       maxQueued: init.limits.maxQueuedRuns,
     })
-    this.#records = new Records(init.rows, init.limits)
+    this.#records = new Records(init.rows, init.limits, init.slab)
     this.#store = new StoreIndex(init.rows, init.limits)
   }
 
@@ -155,6 +157,18 @@ export class Session implements Disposable {
     }
   }
 
+  /** Lets go of what `hold` kept, and disposes of it. */
+  letGo(guest: Disposable): void {
+    this.#guests.delete(guest)
+    guest[Symbol.dispose]()
+  }
+
+  /** Shows whether secrets that come from elsewhere are what they are said to be. */
+  get selfTest(): SelfTest {
+    this.#selfTest ??= new SelfTest(this.slab)
+    return this.#selfTest
+  }
+
   /** Wipes keys and secrets. Again does nothing. */
   [Symbol.dispose](): void {
     for (const guest of this.#guests) guest[Symbol.dispose]()
@@ -164,7 +178,7 @@ export class Session implements Disposable {
   }
 
   #reload(): void {
-    this.#records = new Records(this.rows, this.#limits)
+    this.#records = new Records(this.rows, this.#limits, this.slab)
     this.#store = new StoreIndex(this.rows, this.#limits)
     this.#stale = false
   }
@@ -188,6 +202,7 @@ export class VaultTransaction {
   readonly #tx: Transaction
   readonly #parts: TransactionParts
   #wantsCompaction = false
+  #sync: SyncChanges | undefined
   /** The plain store as this transaction sees it. */
   readonly store: StoreChanges
 
@@ -195,6 +210,12 @@ export class VaultTransaction {
     this.#tx = parts.tx
     this.#parts = parts
     this.store = parts.store
+  }
+
+  /** Records as another Stronghold has them. */
+  get sync(): SyncChanges {
+    this.#sync ??= new SyncChanges(this.#parts)
+    return this.#sync
   }
 
   /** Milliseconds since the epoch; never earlier than anything the vault has seen. */

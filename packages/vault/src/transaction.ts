@@ -37,6 +37,8 @@ export interface RowReader {
 
 /** What a transaction may do. Reads see what was written before in it. Not to be used after its body returned. */
 export interface Transaction extends RowReader {
+  /** The generation of the commit that wrote a row, or of this one; `undefined` without the row. */
+  generationOf(kind: number, id: Uint8Array): number | undefined
   /** @param kind - 1 to 63 @param id - 1 to 64 bytes */
   put(kind: number, id: Uint8Array, value: Uint8Array): void
   /** Sealed at once; stays the caller's to wipe. */
@@ -97,6 +99,10 @@ export class Writing implements Transaction {
   open(kind: number, id: Uint8Array, slab: Slab): Secret | undefined {
     const row = this.#row(kind, id)
     return row === undefined ? undefined : openSecret(this.#keys, this.#vault, row, slab)
+  }
+
+  generationOf(kind: number, id: Uint8Array): number | undefined {
+    return this.#row(kind, id)?.generation
   }
 
   *list(kind: number): Generator<OpenedRow> {

@@ -102,6 +102,7 @@ export interface Fields {
     readonly id: string
     readonly removedAtMs: number
     readonly version: number
+    readonly last?: string | undefined
   }
   readonly entry: {
     readonly entry: string
@@ -168,6 +169,7 @@ const LINES: { readonly [K in LineKind]: z.ZodType<Fields[K]> } = {
     id: hex(16),
     removedAtMs: uint,
     version: z.int().min(1),
+    last: hex(16).optional(),
   }),
   entry: z.strictObject({
     entry: z.string().refine(isStoreKey),
@@ -367,8 +369,9 @@ export function versionLine(
 }
 
 /** What is left of a record. */
-export function removedLine(id: string, { path, removedAtMs, version }: Tombstone): LineInit {
-  return fieldsOnly({ removed: path, id, removedAtMs, version })
+export function removedLine(id: string, tombstone: Tombstone): LineInit {
+  const { path, ...rest } = tombstone
+  return fieldsOnly({ removed: path, id, ...rest })
 }
 
 /** An entry of the plain store. */

@@ -129,8 +129,9 @@ export class OpenedBackup implements Disposable {
         break
       }
       case 'removed': {
-        const { removed: path, id, removedAtMs, version } = item.fields
-        this.tombstones.push({ id, tombstone: { path, removedAtMs, version } })
+        const { removed: path, id, removedAtMs, version, last } = item.fields
+        const seen = last === undefined ? {} : { last }
+        this.tombstones.push({ id, tombstone: { path, removedAtMs, version, ...seen } })
         break
       }
       case 'entry': {
