@@ -3,7 +3,7 @@
  * back alone, and all wait for one commit. Nothing is answered before it. It knows nothing of what the work is.
  */
 import { VaultError } from '@stronghold/vault'
-import type { OpenVault } from '@stronghold/vault'
+import type { OpenVault, VaultTransaction } from '@stronghold/vault'
 
 import type { News, Work } from './desk.ts'
 import { Journal } from './journal.ts'
@@ -22,6 +22,8 @@ export interface BatchInit {
   readonly vault: OpenVault
   /** Most pieces of work that may wait. */
   readonly maxQueued: number
+  /** The last that is done in a transaction, before it is committed. */
+  readonly finish: (tx: VaultTransaction, journal: Journal) => void
   /** What goes with every receipt. */
   readonly certificate: () => Uint8Array | null
   /** What became durable; called before any piece of work hears of its result. Must not throw. */
@@ -101,6 +103,7 @@ export class Batch {
           }
           if (tx.takeCompaction()) compacting.add(item)
         }
+        this.#init.finish(tx, journal)
       })
     } catch (error) {
       // Nobody hears of what may not have been written, not even those that changed nothing: they may have seen it.

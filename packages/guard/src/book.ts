@@ -12,6 +12,7 @@ import type { KnownPeer, RuleVersion } from './doors.ts'
 import { decodeHeld, encodeHeld, requestKey } from './held.ts'
 import type { HeldRequest } from './held.ts'
 import type { Journal } from './journal.ts'
+import { Kept } from './kept.ts'
 import { KINDS } from './kinds.ts'
 import type { GuardLimits } from './limits.ts'
 import { compile } from './rules/decide.ts'
@@ -37,6 +38,8 @@ export class Book {
   readonly #vocabulary: Vocabulary
   readonly #peers = new Map<string, KnownPeer>()
   readonly #requests = new Map<string, HeldRequest>()
+  /** The rows of those that ran at once; every other has one of its own. */
+  readonly #ranAtOnce = new Kept()
   /** How many requests of a peer are kept, and how many of them wait for a person. */
   readonly #kept = new Map<string, number>()
   readonly #pending = new Map<string, number>()
@@ -68,11 +71,8 @@ export class Book {
         if (this.#historyLength === 0) this.#historyFrom = at
         this.#historyLength = at + 1 - this.#historyFrom
       }
-      for (const { value } of tx.rows(KINDS.request)) {
-        const held = decodeHeld(value)
-        this.#requests.set(requestKey(held.peer, held.id), held)
-        this.#count(held, 1)
-      }
+      for (const { value } of tx.rows(KINDS.request)) this.#take(decodeHeld(value))
+      for (const held of this.#ranAtOnce.read(tx)) this.#take(held)
     } catch (cause) {
       if (!(cause instanceof SyntaxError)) throw cause
       throw new VaultError('data_loss', 'Cannot open vault: a row of the guard is damaged', {
@@ -241,13 +241,26 @@ export class Book {
 
   /** Writes a request. */
   putRequest(tx: VaultTransaction, journal: Journal, held: HeldRequest): void {
+    const isNew = !this.#requests.has(requestKey(held.peer, held.id))
     this.#setRequest(journal, held.peer, held.id, held)
-    tx.put(KINDS.request, rowIdOf(held.peer, held.id), encodeHeld(held))
+    if (isNew && held.state.phase === 'executed') this.#ranAtOnce.add(journal, held)
+    else tx.put(KINDS.request, rowIdOf(held.peer, held.id), encodeHeld(held))
+  }
+
+  /** Writes what can be written together: the last that is done in a transaction. */
+  finish(tx: VaultTransaction, journal: Journal): void {
+    this.#ranAtOnce.write(tx, journal)
+  }
+
+  /** Gives rows that are half forgotten their size. */
+  sweep(tx: VaultTransaction, journal: Journal): void {
+    this.#ranAtOnce.sweep(tx, journal, (key) => this.#requests.get(key))
   }
 
   /** After a restore nothing that was pending is: its peer asks again. */
   forgetRequests(tx: VaultTransaction): void {
     for (const { id } of [...tx.rows(KINDS.request)]) tx.remove(KINDS.request, id)
+    this.#ranAtOnce.clear(tx)
     this.#requests.clear()
     this.#kept.clear()
     this.#pending.clear()
@@ -257,7 +270,13 @@ export class Book {
   /** Forgets a request. */
   removeRequest(tx: VaultTransaction, journal: Journal, { peer, id }: HeldRequest): void {
     this.#setRequest(journal, peer, id, undefined)
+    if (this.#ranAtOnce.remove(tx, journal, requestKey(peer, id))) return
     tx.remove(KINDS.request, rowIdOf(peer, id))
+  }
+
+  #take(held: HeldRequest): void {
+    this.#requests.set(requestKey(held.peer, held.id), held)
+    this.#count(held, 1)
   }
 
   #setRequest(journal: Journal, peer: string, id: string, held: HeldRequest | undefined): void {

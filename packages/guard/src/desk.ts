@@ -214,6 +214,7 @@ export class Desk {
   sweep(work: Work): void {
     const now = work.tx.nowMs
     this.#ledger.sweep(work)
+    this.#book.sweep(work.tx, work.journal)
     for (const held of [...this.#book.requests()]) {
       if (now < held.expiresAtMs) continue
       if (now >= held.expiresAtMs + this.#limits.keepAfterDeadlineMs) {

@@ -285,6 +285,9 @@ class LocalGuard implements Guard, NetworkDoor {
       batch: new Batch({
         vault,
         maxQueued: limits.maxQueued,
+        finish: (tx, journal) => {
+          parts.book.finish(tx, journal)
+        },
         certificate: () => parts.book.certificate,
         committed: (news) => {
           this.#tell(news)

@@ -11,4 +11,5 @@ export const KINDS = {
   ticket: 22,
   key: 23,
   bucket: 24,
+  kept: 25,
 } as const

@@ -90,6 +90,8 @@ export const DENIAL_BURST = 30
 export const DENIALS_PER_MINUTE = 10
 /** Least time between two summaries of what was counted, in milliseconds, a constant. */
 export const SUMMARY_INTERVAL_MS = 60_000
+/** Bytes of requests that ran at once past which another row of them is begun, a constant. */
+export const MAX_KEPT_ROW_BYTES: number = 1024 * 1024
 /** Longest signed head, in bytes, a constant: it has some 350. A longer one is a `RangeError`. */
 export const MAX_HEAD_BYTES = 1024
 /** Longest receipt, in bytes, a constant: one about 16 steps with 16 records each fits. A longer one is a `RangeError`. */
