@@ -25,6 +25,8 @@ export interface Live extends Link {
   budget: ChannelBudget | undefined
   /** Where its peer sees us, as it told. */
   observed: Address | undefined
+  /** Whether it was made to prove that an address can be reached, and goes again: nothing is asked on it. */
+  passing: boolean
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
 }
@@ -54,6 +56,7 @@ export class Connections {
       connection: undefined,
       budget: undefined,
       observed: undefined,
+      passing: false,
       why: undefined,
       channels: new Set(),
       usedAtMs: openedAtMs,
@@ -86,7 +89,7 @@ export class Connections {
   best(peer: PeerId, tired = false): Live | undefined {
     let best: Live | undefined
     for (const live of this.#byPeer.get(peer) ?? []) {
-      if (live.connection?.status !== 'open' || live.why !== undefined) continue
+      if (live.connection?.status !== 'open' || live.why !== undefined || live.passing) continue
       if (!tired && live.budget?.tired === true) continue
       if (best === undefined || !live.info.relayed || best.info.relayed) best = live
     }

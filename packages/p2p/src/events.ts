@@ -12,6 +12,7 @@ import type { DecidedBy } from './firewall/decide.ts'
 import type { AskEnd } from './firewall/firewall.ts'
 import type { Direction } from './firewall/rules.ts'
 import type { Address, PeerId } from './identity.ts'
+import type { ReachabilityState } from './reach/reachability.ts'
 import { Subscriber } from './subscriber.ts'
 
 /** What every event has. Events are frozen and print as JSON. */
@@ -232,6 +233,14 @@ export interface DirectEvent extends EventBase {
   readonly message?: string
 }
 
+/** Whether others can reach one of our addresses is known now, or no more. */
+export interface ReachabilityEvent extends EventBase {
+  readonly type: 'reachability'
+  /** Without our peer id. */
+  readonly address: Address
+  readonly state: ReachabilityState
+}
+
 /** This subscriber was too slow: so many events were dropped just here. */
 export interface MissedEvent extends EventBase {
   readonly type: 'missed'
@@ -256,6 +265,7 @@ export type NodeEvent =
   | PeerIdentifiedEvent
   | AddressesChangedEvent
   | ObservedAddressEvent
+  | ReachabilityEvent
   | RelayReservedEvent
   | RelayLostEvent
   | DirectEvent
@@ -294,6 +304,7 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   relayReserved: true,
   relayLost: true,
   direct: true,
+  reachability: true,
 }
 
 /** How to subscribe. */

@@ -145,6 +145,32 @@ export interface P2pLimits {
   /** Peers with which punching failed that are remembered. The oldest is forgotten. Default 1,024. */
   maxPunchFailures: number
 
+  // Whether we can be reached, and saying so to others (AutoNAT v2)
+  /** Peers, in networks of their own, that have to agree on whether an address of ours can be reached. A relay that we use suffices alone. Default 3. */
+  minDialBacks: number
+  /** Addresses of ours that are checked. Those after are not. Default 8. */
+  maxCheckedAddresses: number
+  /** Checks that we ask for at once. The next one waits. Default 2. */
+  maxChecks: number
+  /** Longest one check may take, for who asks and for who answers, a dial within it. Default 25,000. */
+  checkTimeoutMs: number
+  /** When an address is checked anew; what was found holds twice as long. Default 15 min. */
+  checkIntervalMs: number
+  /** Longest message of a check, length excluded. A longer one resets its stream. Default 8 KiB. */
+  maxCheckMessageBytes: number
+  /** Most padding that we send for one check. Who asks for more is not asked again for a while. Default 128 KiB. */
+  maxPaddingBytes: number
+  /** Padding wanted before another IP address than the asker's own is dialled. Default 48 KiB; the specification wants 30,000 to 100,000. */
+  paddingBytes: number
+  /** Addresses read in one request to dial back. Those after are ignored. Default 16. */
+  maxDialBackAddresses: number
+  /** Peers dialled back at once. The next request is rejected. Default 8. */
+  maxDialBacks: number
+  /** Requests to dial back answered in a minute, and at once. The next one is rejected. Default 60. */
+  dialBacksPerMinute: number
+  /** Requests of one peer to be dialled back answered in a minute, and at once. The next one is rejected. Default 12. */
+  dialBacksPerPeerPerMinute: number
+
   // Relays: what we give as one
   /** Peers with a reservation. The next one is refused. Default 128. */
   maxRelayReservations: number
@@ -313,6 +339,18 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxPunches: 16,
   maxPunchAddresses: 4,
   maxPunchFailures: 1024,
+  minDialBacks: 3,
+  maxCheckedAddresses: 8,
+  maxChecks: 2,
+  checkTimeoutMs: 25_000,
+  checkIntervalMs: 15 * MINUTE,
+  maxCheckMessageBytes: 8 * KIB,
+  maxPaddingBytes: 128 * KIB,
+  paddingBytes: 48 * KIB,
+  maxDialBackAddresses: 16,
+  maxDialBacks: 8,
+  dialBacksPerMinute: 60,
+  dialBacksPerPeerPerMinute: 12,
   maxRelayReservations: 128,
   maxRelayReservationsPerAddress: 16,
   relayReservationMs: 60 * MINUTE,

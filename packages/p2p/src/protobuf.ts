@@ -37,6 +37,16 @@ export function bytesField(field: number, value: Uint8Array): Uint8Array {
   return concat([encodeVarint(field * 8 + BYTES), encodeVarint(value.byteLength), value])
 }
 
+/** A field of eight bytes, least significant first. @throws `RangeError` for a bigint outside 64 bits */
+export function fixed64Field(field: number, value: bigint): Uint8Array {
+  if (value < 0n || value >= 1n << 64n) {
+    throw new RangeError('Cannot encode protobuf: no integer of 64 bits')
+  }
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, value, true)
+  return concat([encodeVarint(field * 8 + FIXED64), bytes])
+}
+
 /** One field as it was read: varints as numbers, above 2^53 − 1 as bigints, everything else as a view of the bytes. */
 export interface ProtobufField {
   field: number

@@ -100,6 +100,16 @@ export class Observed {
       .map(({ address }) => address)
   }
 
+  /** All that anybody told, those most agree on first. */
+  told(nowMs: number): Address[] {
+    this.#expire(nowMs)
+    const votes = new Map<Address, Set<string>>()
+    for (const { address, network } of this.#voices.values()) {
+      votes.set(address, (votes.get(address) ?? new Set()).add(network))
+    }
+    return [...votes].sort(([, a], [, b]) => b.size - a.size).map(([address]) => address)
+  }
+
   /** Until when nothing of what is judged can change by itself; undefined: for ever. */
   get nextExpiryMs(): number | undefined {
     let next = Infinity
@@ -128,18 +138,19 @@ export class Observed {
   }
 }
 
-/** The network that an address belongs to; undefined without an IP address. */
-function networkOf(address: Address): string | undefined {
+/** The network that an address belongs to, which one party may have whole; undefined without an IP address. */
+export function networkOf(address: Address): string | undefined {
   const ip = ipOf(address)
   return ip === undefined ? undefined : prefixKey(ipPrefix(ip, NETWORK_BITS[ip.version]))
 }
 
-function ipOf(address: Address): ReturnType<typeof parseIp> {
+/** The IP address that an address begins with. */
+export function ipOf(address: Address): ReturnType<typeof parseIp> {
   const [, kind, host = ''] = address.split('/')
   return kind === 'ip4' || kind === 'ip6' ? parseIp(host) : undefined
 }
 
 /** `/ip…/tcp/PORT` and WebSocket on it, and nothing longer: no relay, no name, no peer. */
-function isListenable(address: Address): boolean {
+export function isListenable(address: Address): boolean {
   return /^\/ip[46]\/[^/]+\/tcp\/[1-9]\d*(\/(ws|wss|tls\/ws))?$/.test(address)
 }
