@@ -30,7 +30,10 @@ export interface Proven {
   /** The vault that answered, 16 bytes, and the key that signs its heads, 32 bytes. */
   readonly vault: Uint8Array
   readonly key: Uint8Array
-  readonly message: SubmitMessage
+  /** Of the request, 16 bytes. */
+  readonly id: Uint8Array
+  /** What was asked; without it, it is not looked at whether the receipt is about these very inputs. */
+  readonly message?: SubmitMessage
   readonly outputs: Outputs
 }
 
@@ -41,10 +44,10 @@ export interface Proven {
  * @throws `RemoteError` `data_loss` `receipt_invalid`
  */
 export async function assertReceipt(receipt: Uint8Array, proven: Proven): Promise<void> {
-  const { peer, requester, vault, key, message, outputs } = proven
-  const { id } = message
-  const request = sha256(requestBytes(hashedOf(proven)))
-  const about = { requester, vault, key, id, request, outputs }
+  const { peer, requester, vault, key, id, message, outputs } = proven
+  const request =
+    message === undefined ? {} : { request: sha256(requestBytes(hashedOf(proven, message))) }
+  const about = { requester, vault, key, id, outputs, ...request }
   const verdict = await verifyReceipt(receipt, about, receiptCrypto)
   if (!verdict.valid) throw invalid(verdict.fault)
   const { certifiedBy } = verdict
@@ -54,7 +57,7 @@ export async function assertReceipt(receipt: Uint8Array, proven: Proven): Promis
 }
 
 /** What the request's hash is over (`approvals.md`). */
-function hashedOf({ vault, requester, message }: Proven): HashedRequest {
+function hashedOf({ vault, requester }: Proven, message: SubmitMessage): HashedRequest {
   const { id, steps, reason, timeoutMs } = message
   const chain = steps.flatMap(({ procedure, input }) => {
     const found = procedureOf(procedure)

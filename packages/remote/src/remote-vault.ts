@@ -14,6 +14,7 @@ import { RemoteError } from './errors.ts'
 import { Heads } from './heads.ts'
 import type { Rollback } from './heads.ts'
 import {
+  CALL_TIMEOUT_MS,
   DEFAULT_TIMEOUT_MS,
   MAX_LISTED_TOTAL,
   MAX_REASON_LENGTH,
@@ -56,12 +57,20 @@ export interface RemoteVault extends Vault<UsableRecord>, AsyncDisposable {
     options?: RunOptions,
   ): Promise<RemotePending<ChainOutput<P>>>
   /**
-   * Comes back to a request, also one of an earlier life of this peer. Gives the outputs of all steps, as they came; a receipt
-   * that comes along is not verified.
+   * Comes back to a request, also one of an earlier life of this peer. Gives the outputs of all steps, as they came. A receipt
+   * that comes along is verified as far as that goes without the inputs, where `verify` asks for it.
    *
    * @throws `RemoteError` `not_found` where the vault does not know it, or no longer
    */
-  resume(id: string, options?: { signal?: AbortSignal }): Promise<RemotePending<Outputs>>
+  resume(
+    id: string,
+    options?: { signal?: AbortSignal; verify?: boolean },
+  ): Promise<RemotePending<Outputs>>
+  /**
+   * Tells that the answer of a request has arrived, whose id the caller gave: it need not be kept there. Of all others that is
+   * told by itself.
+   */
+  acknowledge(id: string, options?: { signal?: AbortSignal; timeoutMs?: number }): Promise<void>
   /** The highest head that was seen, with a signature that is right: a witness for `audit verify`, and for the next life. */
   readonly head: Uint8Array | undefined
   /** Tells what has arrived, and asks no more. What is pending stays pending there. */
@@ -139,18 +148,36 @@ class ConnectedVault implements RemoteVault {
 
   async resume(
     id: string,
-    { signal }: { signal?: AbortSignal } = {},
+    { signal, verify = false }: { signal?: AbortSignal; verify?: boolean } = {},
   ): Promise<RemotePending<Outputs>> {
     this.#line.assertOpen()
+    const bytes = readId(id)
     const pending = new RemoteRequest<Outputs>(this.#line, {
-      id: readId(id),
+      id: bytes,
       forget: false,
       timeoutMs: this.#timeoutMs,
       signal,
-      read: ({ outputs }) => outputs,
+      read: async (done) => {
+        if (verify && done.receipt !== undefined) await this.#verify(done, { id: bytes })
+        return done.outputs
+      },
     })
     await pending.look()
     return pending
+  }
+
+  async acknowledge(
+    id: string,
+    { signal, timeoutMs = CALL_TIMEOUT_MS }: { signal?: AbortSignal; timeoutMs?: number } = {},
+  ): Promise<void> {
+    assertTime(timeoutMs)
+    const ids = [readId(id)]
+    const untilMs = this.#line.untilMs(timeoutMs)
+    await this.#line.call((client, options) => client.acknowledge({ ids }, options), {
+      untilMs,
+      taken: false,
+      signal,
+    })
   }
 
   async list(pattern = '**', { timeoutMs, signal }: RunOptions = {}): Promise<UsableRecord[]> {
@@ -220,7 +247,7 @@ class ConnectedVault implements RemoteVault {
       signal,
       read: async (done) => {
         assertOutputs(steps, done)
-        if (receipt) await this.#verify(message, done)
+        if (receipt) await this.#verify(done, { id, message })
         return pick(done.outputs)
       },
     })
@@ -228,7 +255,10 @@ class ConnectedVault implements RemoteVault {
     return request
   }
 
-  async #verify(message: SubmitMessage, { outputs, receipt }: Done): Promise<void> {
+  async #verify(
+    { outputs, receipt }: Done,
+    asked: { readonly id: Uint8Array; readonly message?: SubmitMessage },
+  ): Promise<void> {
     const head = this.#line.heads.latest
     if (receipt === undefined || head === undefined) {
       throw new RemoteError('data_loss', 'Cannot trust answer: it came without the receipt', {
@@ -241,7 +271,7 @@ class ConnectedVault implements RemoteVault {
       requester: this.#node.peer,
       vault: head.vault,
       key: head.publicKey,
-      message,
+      ...asked,
       outputs,
     })
   }

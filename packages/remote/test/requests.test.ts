@@ -129,6 +129,27 @@ test('a requester goes, and another life of it comes back for the answer', async
   expect(await failure(remote.resume(ID))).toMatchObject({ code: 'not_found' })
 })
 
+test('a receipt of an earlier life is verified without the inputs, and an answer that arrived is forgotten', async () => {
+  await using all = await served({ rules: [SIGN] })
+  const options = { receipt: true, requestId: ID }
+  const first = await all.remote.submit(sign, SIGNING, options)
+  const output = await first.result()
+  await using remote = connectVault(all.away, all.home.addresses)
+  const back = await remote.resume(ID, { verify: true })
+  expect(await back.result()).toEqual([output])
+  expect(back.receipt).toEqual(first.receipt)
+  const stranger = await all.network.createNode()
+  const { domain, payloadType } = CERTIFICATE_ENVELOPE
+  const kind = { domain, payloadType: text(payloadType) }
+  const payload = await all.guard.owner.certificateRequest()
+  await all.guard.owner.setCertificate(await stranger.sealEnvelope(kind, payload))
+  const forged = await remote.resume(ID, { verify: true })
+  expect(await failure(forged.result())).toMatchObject({ reason: 'receipt_invalid' })
+  await (await remote.resume(ID)).result()
+  await remote.acknowledge(ID)
+  expect(await failure(remote.resume(ID))).toMatchObject({ code: 'not_found' })
+})
+
 test('giving up to wait leaves a request pending; taking it back does not', async () => {
   await using all = await served({ rules: [ASK] })
   const control = new AbortController()
