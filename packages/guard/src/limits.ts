@@ -143,3 +143,36 @@ export const MAX_KEEPER_MESSAGE_BYTES: number = 8 * 1024 ** 2
 export const MAX_OWNER_ANSWER_BYTES: number = 64 * 1024 ** 2
 /** Longest path of a socket, in bytes, a constant: what Linux and macOS both take. A longer one is a `RangeError`. */
 export const MAX_SOCKET_PATH_BYTES = 103
+
+// ---------------------------------------------------------------- synchronisation (`docs/sync.md §10`), constants
+
+/** Entries in one bucket on average, as the number of buckets is chosen. */
+export const SYNC_BUCKET_ENTRIES = 32
+/** Most bits of an id that name its bucket: 16,384 buckets, 256 KiB of hashes. More are no list. */
+export const MAX_SYNC_BITS = 14
+/** Longest sealed message, in bytes. A longer one is `invalid_argument`, before it is opened. */
+export const MAX_SYNC_MESSAGE_BYTES: number = 512 * 1024
+/** Most records in one message. More are no message. */
+export const MAX_SYNC_RECORDS = 256
+/** One record with its secrets, in bytes. A larger one stays where it is, and the report says so. */
+export const MAX_SYNC_RECORD_BYTES: number = 384 * 1024
+/** Bytes of records after which a message is full. */
+export const SYNC_FILL_BYTES: number = 96 * 1024
+/** Bytes of entries in one message; the rest follows. */
+export const SYNC_ENTRIES_BYTES: number = 256 * 1024
+/** Most entries that one side may list. More end the run. */
+export const MAX_SYNC_ENTRIES = 1_000_000
+/** How long a run may stand still, in milliseconds. Then it is forgotten. */
+export const SYNC_IDLE_MS = 120_000
+/** Most partnerships of one vault. One more is refused. */
+export const MAX_PARTNERSHIPS = 64
+/** Most patterns of one partnership, and most pairs of its mapping. More are refused. */
+export const MAX_SYNC_PATHS = 32
+/** Conflicts of one partnership that are remembered. What comes on top is counted and shows again with a later run. */
+export const MAX_SYNC_CONFLICTS = 10_000
+/** Changes that a report names. The rest is counted. */
+export const MAX_SYNC_CHANGES = 10_000
+/** How long a partner may be out of step before its removals are no longer waited for, in milliseconds: 180 days. */
+export const SYNC_UNSEEN_MS: number = 180 * 86_400_000
+/** Records whose digests are computed in one turn of the event loop. */
+export const SYNC_DIGEST_TURN = 256
