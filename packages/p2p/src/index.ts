@@ -46,14 +46,8 @@ export type { OriginalOptions, OriginalProtocol } from './framings/original.ts'
 export { requestResponse } from './framings/request-response.ts'
 export type { FormatName } from './framings/request-response.ts'
 export { createNode } from './node.ts'
-export type {
-  CustomTransport,
-  DialOptions,
-  ExportedNode,
-  Node,
-  NodeInit,
-  NodeSeams,
-} from './node.ts'
+export type { ExportedNode } from './exported-node.ts'
+export type { CustomTransport, DialOptions, Node, NodeInit, NodeSeams } from './node-interface.ts'
 export type { NodeConnection } from './connections.ts'
 export type { IdentitySource } from './open-identity.ts'
 export {

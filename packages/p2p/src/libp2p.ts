@@ -31,7 +31,7 @@ import { addressOf, parsePeerId, toLibp2pPeerId, toMultiaddr } from './identity.
 import type { PeerId } from './identity.ts'
 import { resolveLimits } from './limits.ts'
 import type { P2pLimits } from './limits.ts'
-import type { CustomTransport, NodeSeams } from './node.ts'
+import type { CustomTransport, NodeSeams } from './node-interface.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { Requests } from './requests.ts'
 import type { ClientOptions, Link, Opened, ServeOptions } from './requests.ts'

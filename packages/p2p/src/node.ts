@@ -6,17 +6,20 @@ import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
 import { cryptoRuntime, transportRuntime } from '#runtime'
 
+import { CHANNEL_PROTOCOL } from './channel/channel.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
-import { CHANNEL_PROTOCOL } from './channel/channel.ts'
 import { compose } from './compose.ts'
 import type { Composed, TransportFactory } from './compose.ts'
-import { Connections } from './connections.ts'
-import type { Live, NodeConnection } from './connections.ts'
 import { Admission } from './connection/admission.ts'
 import { pipeOf } from './connection/message-stream.ts'
 import type { Pipe } from './connection/pipe.ts'
 import type { ConnectionInfo, RefusedConnection } from './connection/upgrader.ts'
+import { Connections } from './connections.ts'
+import type { Live, NodeConnection } from './connections.ts'
+import { Dialling } from './dialling.ts'
+import { Direct } from './direct.ts'
+import type { DirectInit } from './direct.ts'
 import { isP2pError, P2pError } from './errors.ts'
 import { EventHub } from './events.ts'
 import type {
@@ -28,198 +31,43 @@ import type {
   MissedEvent,
   NewEvent,
 } from './events.ts'
+import { readExported } from './exported-node.ts'
+import type { ExportedNode } from './exported-node.ts'
 import type { Advertisement, FoundPeer, Wanted } from './find/find.ts'
 import { Finding } from './find/finding.ts'
 import type { FindOptions } from './find/finding.ts'
-import { checkFind, waysOf } from './find/ways.ts'
-import type { FindInit, Ways } from './find/ways.ts'
+import { waysOf } from './find/ways.ts'
+import type { Ways } from './find/ways.ts'
 import { Firewall } from './firewall/firewall.ts'
 import type { FirewallControl } from './firewall/firewall.ts'
-import type { ExportedRules, FirewallInit } from './firewall/rules.ts'
 import { addressOf, parseAddress, parsePeerId, toMultiaddr } from './identity.ts'
 import type { Address, PeerId } from './identity.ts'
-import { Listeners } from './listeners.ts'
+import { Lifetimes } from './lifetimes.ts'
 import { resolveLimits } from './limits.ts'
 import type { P2pLimits } from './limits.ts'
+import { Listeners } from './listeners.ts'
+import { checkInit } from './node-interface.ts'
+import type { DialOptions, Node, NodeInit, NodeSeams } from './node-interface.ts'
 import { openIdentity } from './open-identity.ts'
-import type { Identity, IdentitySource } from './open-identity.ts'
+import type { Identity } from './open-identity.ts'
 import { sealEnvelope } from './peer-record.ts'
 import type { EnvelopeKind } from './peer-record.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
-import type { AddressEntry } from './reach/addresses.ts'
 import { Observed } from './reach/observed.ts'
 import { PUNCH_PROTOCOL } from './reach/punch.ts'
-import { Punches } from './reach/punches.ts'
-import type { PunchDial, Relayed } from './reach/punches.ts'
 import type { RelayLink } from './reach/relay-client.ts'
-import { budgetOf, circuitAddress, relayTransport } from './reach/relay-transport.ts'
-import { checkRelayInit, isRelayListen, Relays } from './reach/relays.ts'
-import type { RelayControl, RelayInit } from './reach/relays.ts'
+import { budgetOf, relayTransport } from './reach/relay-transport.ts'
+import { isRelayListen, Relays } from './reach/relays.ts'
+import type { RelayControl } from './reach/relays.ts'
 import { Requests } from './requests.ts'
 import type { ClientOptions, Opened, ServeOptions } from './requests.ts'
-import type { MulticastRuntime } from './runtime/multicast.ts'
 import { securitiesOf } from './securities.ts'
-import type { SecurityName } from './securities.ts'
-import {
-  blockedError,
-  dialError,
-  isRelayed,
-  notConnected,
-  nowhere,
-  noWay,
-  readTarget,
-} from './target.ts'
-import type { Found, Target } from './target.ts'
-import type { Resolver } from './transports/dns.ts'
+import { notConnected, readTarget } from './target.ts'
+import type { Target } from './target.ts'
 
 /** What this node says it is, to peers that ask (identify). */
 const AGENT = 'stronghold/0.1.0'
-
-/** How a node is set up. Everything is optional. */
-export interface NodeInit {
-  /** Default: a new Ed25519 key that lives as long as the node. */
-  identity?: IdentitySource
-  /** Where to listen. Default: nowhere. */
-  listen?: readonly string[]
-  /** Addresses to announce in the place of those listened on, as behind a router. */
-  announce?: readonly string[]
-  /** Security channels in order of preference. Default: noise, tls where there is one. */
-  security?: readonly SecurityName[]
-  /** Default: nobody may ask us, we may ask everybody. */
-  firewall?: FirewallInit
-  limits?: Partial<P2pLimits>
-  /** Certificate and key (PEM) for listening on `/wss` and `/tls/ws`. */
-  webSocketCertificate?: { key: string; cert: string }
-  /** Authorities (PEM) trusted when dialling `/wss`; the peer id is verified in any case. Default: the platform's. */
-  webSocketAuthorities?: string | readonly string[]
-  /** Asked for names in addresses. Default: the system's. */
-  resolver?: Resolver
-  /** How peers are found, and we by them. Default: not at all. */
-  find?: FindInit
-  /** Relays that we are reached through, and being one. Default: neither. */
-  relay?: RelayInit
-  /** Transports beside or in the place of ours: see `@stronghold/p2p/libp2p`. */
-  transports?: readonly CustomTransport[]
-}
-
-/** A transport of somebody else, made by `customTransport()` of `@stronghold/p2p/libp2p`. */
-export interface CustomTransport {
-  readonly '~transport': unknown
-}
-
-/** Handed in by tests alone. */
-export interface NodeSeams {
-  clock?: Clock
-  /** So many bytes nobody can foresee. */
-  random?: (length: number) => Uint8Array
-  /** How packets reach everybody on a network. */
-  multicast?: MulticastRuntime
-}
-
-/** Options of what may take long. */
-export interface DialOptions {
-  signal?: AbortSignal
-}
-
-/** What a node can be set up with again. Prints as JSON. */
-export interface ExportedNode {
-  readonly version: 1
-  readonly firewall: ExportedRules
-  readonly blocked: readonly PeerId[]
-  readonly banned: readonly string[]
-  readonly book: unknown
-}
-
-/** A node. */
-export interface Node extends AsyncDisposable {
-  readonly peer: PeerId
-  /** Where others reach us, each with our peer id. */
-  readonly addresses: Address[]
-  /** Rules at run time. */
-  readonly firewall: FirewallControl
-  /** Where peers are. */
-  readonly book: AddressBook
-  /** Relays at run time: those that we are reached through, and this node as one. */
-  readonly relay: RelayControl
-  /**
-   * Serves a protocol until the result is disposed.
-   *
-   * @throws `TypeError` when it is served already, or a framing cannot carry it
-   */
-  serve<M extends Methods>(
-    protocol: Protocol<M>,
-    handlers: Handlers<M>,
-    options?: ServeOptions,
-  ): Disposable
-  /**
-   * A protocol's methods as functions that ask one peer. Connects on first use.
-   *
-   * @throws `SyntaxError` or `TypeError` for what is no target, or for a framing that cannot carry the protocol
-   */
-  client<M extends Methods>(
-    protocol: Protocol<M>,
-    target: Target,
-    options?: ClientOptions,
-  ): Client<M>
-  /** What happens, to whoever wants to know. */
-  events<T extends EventType = EventType>(
-    options?: EventsOptions<T>,
-  ): EventStream<EventOf<T> | MissedEvent>
-  /** Connects, or gives the connection there is. @throws `P2pError` */
-  connect(target: Target, options?: DialOptions): Promise<NodeConnection>
-  /** Closes all connections with a peer. */
-  disconnect(peer: PeerId): Promise<void>
-  /** All connections that are up, or those with one peer. */
-  connections(peer?: PeerId): NodeConnection[]
-  /**
-   * Finds peers by all ways that are set up: whoever serves a namespace, one peer, or anybody. Their addresses go into
-   * the book; nothing is dialled, and nobody is trusted for having been found. `break` ends the search.
-   *
-   * @throws `RangeError`, `SyntaxError` and `TypeError` for what nobody can look for; `P2pError` `failed_precondition`
-   *   where no way is set up, `resource_exhausted` past `maxSearches`; on iteration, where every way failed
-   */
-  find(wanted?: Wanted, options?: FindOptions): AsyncIterableIterator<FoundPeer, undefined>
-  /**
-   * Says by all ways that are set up that we serve a namespace, until the result is disposed.
-   *
-   * @throws `RangeError` for a namespace that is none; `P2pError` as `find`, past `maxAdvertisements`
-   */
-  advertise(namespace: string): Advertisement
-  /** Round trip to a connected peer, in milliseconds. @throws `P2pError` */
-  ping(peer: PeerId, options?: DialOptions): Promise<number>
-  /**
-   * Listens on one more address, and says on which ones it came out. On `RELAY/p2p-circuit` it waits for the first
-   * reservation, on `/p2p-circuit` for that of any relay in the book; both are kept from then on.
-   *
-   * @throws `P2pError`
-   */
-  listen(address: string): Promise<Address[]>
-  /** Stops listening there; connections stay. False where nothing listened. */
-  unlisten(address: string): Promise<boolean>
-  /** Closes and refuses every connection with a peer, from now on. */
-  block(peer: PeerId): void
-  unblock(peer: PeerId): boolean
-  /** Closes and refuses every connection with an IP address or prefix, from now on. */
-  ban(address: string): void
-  unban(address: string): boolean
-  readonly blocked: PeerId[]
-  readonly banned: string[]
-  /** Rules, blocks, bans and address book. @throws `TypeError` for a rule that is a function */
-  export(): ExportedNode
-  /** Takes over what `export` gave. @throws `TypeError` for another shape */
-  restore(exported: unknown): void
-  /**
-   * Signs a payload with the node's key as a libp2p signed envelope (RFC 0002), which `openEnvelope` reads against the
-   * peer id alone.
-   *
-   * @param kind - its domain: at most 64 printable ASCII characters, none of libp2p's own
-   * @throws `RangeError` for another domain
-   */
-  sealEnvelope(kind: EnvelopeKind, payload: Uint8Array): Promise<Uint8Array>
-  /** Ends everything. Idempotent. */
-  stop(): Promise<void>
-}
 
 /** The same as `createNode`, over the transports given. For `testing.ts`. */
 export async function openNode(
@@ -247,29 +95,6 @@ export async function openNode(
  */
 export function createNode(init: NodeInit = {}, seams: NodeSeams = {}): Promise<Node> {
   return openNode(init, seams, platformTransports(init))
-}
-
-const KEYS: ReadonlySet<string> = new Set([
-  'identity',
-  'listen',
-  'announce',
-  'security',
-  'firewall',
-  'limits',
-  'webSocketCertificate',
-  'webSocketAuthorities',
-  'resolver',
-  'transports',
-  'relay',
-  'find',
-])
-
-function checkInit(init: NodeInit): void {
-  for (const key of Object.keys(init)) {
-    if (!KEYS.has(key)) throw new TypeError(`Cannot create a node: unknown key ${key.slice(0, 64)}`)
-  }
-  if (init.relay !== undefined) checkRelayInit(init.relay)
-  if (init.find !== undefined) checkFind(init.find)
 }
 
 function platformTransports(init: NodeInit): TransportFactory[] {
@@ -302,8 +127,9 @@ class P2pNode implements Node {
   readonly #admission: Admission
   readonly #requests: Requests
   readonly #relays: Relays
-  readonly #punches: Punches | undefined
-  readonly #awaited = new Set<{ peer: PeerId; direct(): void }>()
+  readonly #dialling: Dialling
+  readonly #direct: Direct | undefined
+  readonly #lifetimes: Lifetimes
   readonly #ways: Ways
   readonly #finding: Finding
   readonly #connections = new Connections()
@@ -314,7 +140,6 @@ class P2pNode implements Node {
   readonly #stopping = new AbortController()
   #composed: Composed | undefined
   #listeners: Listeners | undefined
-  #stopIdle: (() => void) | undefined
   #stopped: Promise<void> | undefined
 
   constructor(init: NodeInit, seams: NodeSeams, identity: Identity) {
@@ -329,6 +154,9 @@ class P2pNode implements Node {
     this.#observed = new Observed({ limits })
     this.book = new AddressBook({ limits, clock, parsePeer: parsePeerId, parseAddress })
     this.#events = new EventHub(limits, clock)
+    const emit = (event: NewEvent): void => {
+      this.#events.emit(event)
+    }
     this.#firewall = new Firewall(init.firewall ?? {}, {
       clock,
       limits,
@@ -367,7 +195,25 @@ class P2pNode implements Node {
         this.#onRelay(event)
       },
     })
-    this.#punches = (init.relay?.punch ?? true) ? new Punches(this.#punchesInit(limits)) : undefined
+    this.#dialling = new Dialling({
+      book: this.book,
+      connections: this.#connections,
+      finding: () => this.#finding,
+      isBlocked: (peer) => this.#admission.isBlocked(peer),
+      running: () => this.#running(),
+      stopping: this.#stopping.signal,
+      emit,
+    })
+    this.#direct = (init.relay?.punch ?? true) ? new Direct(this.#directInit(emit)) : undefined
+    this.#lifetimes = new Lifetimes({
+      clock,
+      connections: this.#connections,
+      running: () => (this.#stopped === undefined ? this.#composed : undefined),
+      needs: (peer) => this.#relays.needs(peer),
+      close: (live, why) => {
+        void this.#close(live, why)
+      },
+    })
     this.#ways = waysOf(init.find ?? {}, {
       peer: this.peer,
       clock,
@@ -376,12 +222,12 @@ class P2pNode implements Node {
       multicast: seams.multicast,
       identity,
       open: async (to, protocol, signal) => {
-        if (to.peer !== undefined) this.#dialable(to.peer, to.addresses)
+        if (to.peer !== undefined) this.#dialling.dialable(to.peer, to.addresses)
         // Not by what is found: this is how it is found.
-        const live = await this.#connectKnown(to, signal, false)
+        const live = await this.#dialling.connectKnown(to, signal)
         return this.#openOn(live, protocol)
       },
-      connect: (to, signal) => this.#connectKnown(to, signal, false),
+      connect: (to, signal) => this.#dialling.connectKnown(to, signal),
       addresses: () => this.#ownAddresses(),
       onFound: (found) => {
         this.#keep(found)
@@ -484,8 +330,7 @@ class P2pNode implements Node {
         ...(detail.agentVersion === undefined ? {} : { agent: detail.agentVersion }),
       })
       const told = detail.listenAddrs.map((one) => addressOf(one))
-      const speaks = detail.protocols.includes(PUNCH_PROTOCOL)
-      if (info.relayed) void this.#punches?.lead(this.#relayedOf(info), told, speaks)
+      if (info.relayed) this.#direct?.lead(info, told, detail.protocols)
     })
     libp2p.addEventListener('self:peer:update', () => {
       this.#finding.refresh()
@@ -501,12 +346,13 @@ class P2pNode implements Node {
         { maxInboundStreams: Infinity, maxOutboundStreams: Infinity },
       )
     }
-    if (this.#punches !== undefined) {
+    const direct = this.#direct
+    if (direct !== undefined) {
       await composed.parts.registrar.handle(
         PUNCH_PROTOCOL,
         (stream, connection) => {
           const info = composed.upgrader.infoOf(connection)
-          const taken = info !== undefined && this.#takePunch(PUNCH_PROTOCOL, pipeOf(stream), info)
+          const taken = info !== undefined && direct.take(PUNCH_PROTOCOL, pipeOf(stream), info)
           if (!taken) stream.abort(new Error('not taken'))
         },
         { maxInboundStreams: Infinity, maxOutboundStreams: Infinity, runOnLimitedConnection: true },
@@ -532,7 +378,7 @@ class P2pNode implements Node {
     if (find !== undefined && find.announce !== false && this.#ways.advertisers.length > 0) {
       this.#finding.advertise()
     }
-    if (this.#limits.idleTimeoutMs > 0) this.#watchIdle(this.#limits.idleTimeoutMs)
+    if (this.#limits.idleTimeoutMs > 0) this.#lifetimes.watchIdle(this.#limits.idleTimeoutMs)
   }
 
   serve<M extends Methods>(
@@ -553,9 +399,9 @@ class P2pNode implements Node {
     const { peer, addresses } = found
     const reach = (signal: AbortSignal | undefined): PeerId | Promise<PeerId> => {
       this.#running()
-      if (peer === undefined) return this.#connect(found, signal).then((live) => live.peer)
+      if (peer === undefined) return this.#dialling.connect(found, signal).then((live) => live.peer)
       // The book may have forgotten what the caller still knows.
-      if (!this.#requests.reaches(peer)) this.#dialable(peer, addresses)
+      if (!this.#requests.reaches(peer)) this.#dialling.dialable(peer, addresses)
       return peer
     }
     return this.#requests.client(protocol, reach, options)
@@ -568,7 +414,7 @@ class P2pNode implements Node {
   }
 
   async connect(target: Target, options: DialOptions = {}): Promise<NodeConnection> {
-    return (await this.#connect(readTarget(target), options.signal)).info
+    return (await this.#dialling.connect(readTarget(target), options.signal)).info
   }
 
   async disconnect(peer: PeerId): Promise<void> {
@@ -672,14 +518,14 @@ class P2pNode implements Node {
   }
 
   async #stop(): Promise<void> {
-    this.#stopIdle?.()
+    this.#lifetimes.stop()
     this.#stopObserved?.()
     this.#stopping.abort(new DOMException('The node stops', 'AbortError'))
     this.#requests.stopAsking()
     await this.#finding.stop()
     await this.#ways.stop()
     this.#firewall.close()
-    this.#punches?.close()
+    this.#direct?.close()
     this.#relays.close()
     await this.#requests.stopAnswering()
     this.#mark(this.#connections.list(), 'closed')
@@ -712,8 +558,8 @@ class P2pNode implements Node {
     const live = this.#connections.of(info)
     live.connection = connection
     live.budget = budgetOf(connection)
-    if (info.relayed) this.#watchTired(live)
-    else for (const one of [...this.#awaited]) if (one.peer === info.peer) one.direct()
+    if (info.relayed) this.#lifetimes.watchTired(live)
+    else this.#direct?.came(info.peer)
     const { peer, direction, remoteAddress: address, transport, security, muxer, relayed } = info
     const about = { peer, connection: live.info.id, address, direction }
     this.#events.emit({ type: 'connected', ...about, transport, security, muxer, relayed })
@@ -791,35 +637,6 @@ class P2pNode implements Node {
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
   }
 
-  async #connect(found: Found, signal: AbortSignal | undefined, directly = false): Promise<Live> {
-    const tried = found.peer === undefined ? [] : this.book.list(found.peer)
-    try {
-      return await this.#connectKnown(found, signal, directly)
-    } catch (error) {
-      if (!(await this.#isElsewhere(found.peer, tried, error, signal))) throw error
-      return this.#connectKnown(found, signal, directly)
-    }
-  }
-
-  /** A peer may have moved: whether it was found where it was not looked for. */
-  async #isElsewhere(
-    peer: PeerId | undefined,
-    before: readonly AddressEntry[],
-    error: unknown,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    const { signal: stopping } = this.#stopping
-    const ended = signal === undefined ? stopping : either(signal, stopping)
-    if (peer === undefined || ended.aborted || !this.#finding.canFind) return false
-    if (isP2pError(error, 'permission_denied')) return false
-    const tried = before.map(({ address }) => address)
-    // It may have been found while what was known was tried.
-    if (this.book.list(peer).some((one) => one.failures === 0 && !tried.includes(one.address))) {
-      return true
-    }
-    return this.#finding.again(peer, tried, ended)
-  }
-
   /** As `addresses`, also of a node that no longer runs: goodbyes are said then. */
   #ownAddresses(): Address[] {
     return this.#composed?.libp2p.getMultiaddrs().map((one) => addressOf(one)) ?? []
@@ -832,68 +649,6 @@ class P2pNode implements Node {
     if (ttlMs > 0) this.book.add(peer, addresses, { source: 'discovery', ttlMs })
   }
 
-  /** Direct ways first, and where none of them works, through relays. */
-  async #connectKnown(
-    { peer, addresses }: Found,
-    signal: AbortSignal | undefined,
-    directly = false,
-  ): Promise<Live> {
-    this.#running()
-    const known = peer === undefined ? undefined : this.#connections.best(peer)
-    if (known !== undefined && !(directly && known.info.relayed)) return known
-    if (peer !== undefined && this.#admission.isBlocked(peer)) throw blockedError(peer)
-    const all = peer === undefined ? addresses : this.#dialable(peer, addresses)
-    const relayed = directly ? [] : all.filter((one) => isRelayed(one))
-    const ways = [all.filter((one) => !isRelayed(one)), relayed].filter((way) => way.length > 0)
-    const ended =
-      signal === undefined ? this.#stopping.signal : either(signal, this.#stopping.signal)
-    const failures: P2pError[] = []
-    for (const way of ways) {
-      try {
-        return await this.#dial(peer, way, ended)
-      } catch (error) {
-        if (signal?.aborted === true) throw signal.reason
-        const failed = dialError(error, peer, way)
-        if (peer !== undefined) for (const one of way) this.book.failed(peer, one)
-        this.#tellDialFailed(failed, way, peer)
-        failures.push(failed)
-        if (ended.aborted) break
-      }
-    }
-    throw noWay(peer, failures)
-  }
-
-  async #dial(
-    peer: PeerId | undefined,
-    way: readonly Address[],
-    signal: AbortSignal,
-  ): Promise<Live> {
-    const { libp2p, upgrader } = this.#running()
-    const connection = await libp2p.dial(
-      way.map((one) => toMultiaddr(one)),
-      // Where one is up that is used up or not direct, another is meant.
-      { signal, force: peer !== undefined && this.#connections.best(peer, true) !== undefined },
-    )
-    const info = upgrader.infoOf(connection)
-    if (info === undefined) throw nowhere(peer)
-    this.book.succeeded(info.peer, info.remoteAddress)
-    return this.#connections.of(info)
-  }
-
-  /** Addresses to try for a peer, each with its id at the end. */
-  #dialable(peer: PeerId, addresses: readonly Address[]): Address[] {
-    if (addresses.length > 0) this.book.add(peer, addresses, { source: 'connection' })
-    return this.book.candidates(peer)
-  }
-
-  #tellDialFailed(error: P2pError, dial: readonly Address[], peer: PeerId | undefined): void {
-    const address = error.address ?? dial[0]
-    if (address === undefined) return
-    const { code, layer, message } = error
-    const who = peer === undefined ? {} : { peer }
-    this.#events.emit({ type: 'dialFailed', address, code, layer, message, ...who })
-  }
-
   async #close(live: Live, why: DisconnectReason): Promise<void> {
     live.why ??= why
     await live.connection?.close().catch((error: unknown) => {
@@ -903,25 +658,6 @@ class P2pNode implements Node {
 
   #mark(lives: readonly Live[], why: DisconnectReason): void {
     for (const live of lives) live.why ??= why
-  }
-
-  #watchIdle(timeoutMs: number): void {
-    this.#stopIdle = this.#clock.setTimer(Math.ceil(timeoutMs / 4), () => {
-      const nowMs = this.#clock.nowMs()
-      for (const live of this.#connections.list()) {
-        if (this.#isBusy(live) || this.#relays.needs(live.peer)) live.usedAtMs = nowMs
-        else if (nowMs - live.usedAtMs >= timeoutMs) void this.#close(live, 'idle')
-      }
-      this.#watchIdle(timeoutMs)
-    })
-  }
-
-  #isBusy({ channels, connection }: Live): boolean {
-    if ([...channels].some((channel) => channel.busy)) return true
-    if (connection === undefined || connection.streams.length > 0) return connection !== undefined
-    // What is neither libp2p's nor a channel: circuits.
-    const streams = this.#composed?.upgrader.muxerOf(connection)?.session.streamCount ?? 0
-    return streams > channels.size
   }
 
   // Relays
@@ -941,7 +677,7 @@ class P2pNode implements Node {
   }
 
   async #connectRelay(relay: Address, signal: AbortSignal): Promise<RelayLink> {
-    const live = await this.#connect(readTarget(relay), signal, true)
+    const live = await this.#dialling.connect(readTarget(relay), signal, true)
     const { connection, peer } = live
     if (connection === undefined) throw notConnected(peer)
     const address = bareOf(live.info.remoteAddress)
@@ -983,104 +719,17 @@ class P2pNode implements Node {
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
   }
 
-  /** One that is half used up, or stands beside a direct one, is closed once another took its place and nothing runs on it. */
-  #watchTired(live: Live): void {
-    this.#clock.setTimer(TIRED_POLL_MS, () => {
-      if (live.connection?.status !== 'open' || this.#stopped !== undefined) return
-      const { budget, peer } = live
-      const renewed = budget?.tired === true && this.#connections.best(peer) !== undefined
-      if (
-        (renewed || live.replaced === true) &&
-        ![...live.channels].some((channel) => channel.busy)
-      ) {
-        void this.#close(live, 'replaced')
-      } else this.#watchTired(live)
-    })
-  }
-
-  // Direct connections in the place of relayed ones
-
-  #punchesInit(limits: Readonly<P2pLimits>): ConstructorParameters<typeof Punches>[0] {
+  #directInit(emit: (event: NewEvent) => void): DirectInit {
     return {
-      limits,
+      limits: this.#limits,
       clock: this.#clock,
-      direct: (peer, signal) => this.#direct(peer, signal),
-      dial: (relayed, dial, signal) => this.#dialDirectly(relayed, dial, signal),
+      book: this.book,
+      connections: this.#connections,
+      running: () => this.#running(),
       wants: (peer) => this.#requests.serves(peer),
-      emit: (event) => {
-        this.#events.emit(event)
-      },
+      openOn: (live, protocol) => this.#openOn(live, protocol),
+      emit,
     }
-  }
-
-  #relayedOf(info: ConnectionInfo): Relayed {
-    const { peer, direction, remoteAddress } = info
-    const { relay = remoteAddress } = circuitAddress(remoteAddress) ?? {}
-    return {
-      peer,
-      direction,
-      relay,
-      own: () => {
-        const observed = this.#towards(relay)?.observed
-        return observed === undefined ? [] : [observed]
-      },
-      open: (protocol) => this.#openOn(this.#connections.of(info), protocol),
-    }
-  }
-
-  /** The connection to a relay that we dialled: its port is one that our router knows. */
-  #towards(relay: Address): Live | undefined {
-    const peer = /\/p2p\/([^/]+)$/.exec(relay)?.[1]
-    if (peer === undefined) return undefined
-    return this.#connections.list(peer as PeerId).findLast(({ info, connection }) => {
-      const { relayed, direction, transport } = info
-      const open = connection?.status === 'open'
-      return open && !relayed && direction === 'outbound' && transport === 'tcp'
-    })
-  }
-
-  async #direct(peer: PeerId, signal: AbortSignal): Promise<void> {
-    if (this.#connections.best(peer, true)?.info.relayed === false) return
-    const came = Promise.withResolvers<undefined>()
-    const waiting = {
-      peer,
-      direct: () => {
-        came.resolve(undefined)
-      },
-    }
-    const aborted = (): void => {
-      came.reject(signal.reason as Error)
-    }
-    this.#awaited.add(waiting)
-    signal.addEventListener('abort', aborted, { once: true })
-    if (signal.aborted) aborted()
-    try {
-      await came.promise
-    } finally {
-      this.#awaited.delete(waiting)
-      signal.removeEventListener('abort', aborted)
-    }
-  }
-
-  async #dialDirectly({ relay }: Relayed, dial: PunchDial, signal: AbortSignal): Promise<void> {
-    const { parts, upgrader } = this.#running()
-    const { address, role } = dial
-    const towards = role === undefined ? undefined : this.#towards(relay)?.connection
-    const near = towards === undefined ? undefined : upgrader.localOf(towards)
-    if (role !== undefined && near === undefined) throw nowhere(undefined)
-    const made = await parts.transportManager.dial(toMultiaddr(address), {
-      signal,
-      initiator: role !== 'server',
-      ...(near === undefined ? {} : { localPort: near.port, localAddress: near.host }),
-    })
-    const info = upgrader.infoOf(made)
-    // Where nothing was punched it may be dialled there again.
-    if (info !== undefined && role === undefined) this.book.succeeded(info.peer, info.remoteAddress)
-  }
-
-  #takePunch(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
-    if (protocol !== PUNCH_PROTOCOL || this.#punches === undefined || !info.relayed) return false
-    return this.#punches.follow(pipe, this.#relayedOf(info), info)
   }
 
   // Requests
@@ -1096,7 +745,7 @@ class P2pNode implements Node {
     return (
       this.#requests.take(protocol, pipe, this.#connections.of(info)) ||
       this.#takeRelay(protocol, pipe, info) ||
-      this.#takePunch(protocol, pipe, info) ||
+      this.#direct?.take(protocol, pipe, info) === true ||
       this.#takeServed(protocol, pipe, info)
     )
   }
@@ -1111,7 +760,7 @@ class P2pNode implements Node {
   async #open(peer: PeerId, protocol: string, signal: AbortSignal): Promise<Opened> {
     let link: Live
     try {
-      link = await this.#connect({ peer, addresses: [] }, signal)
+      link = await this.#dialling.connect({ peer, addresses: [] }, signal)
     } catch (error) {
       // A channel that there is goes on by itself; what needs a stream of its own takes what is left of a budget.
       const tired = this.#connections.best(peer, true)
@@ -1131,16 +780,10 @@ class P2pNode implements Node {
 
 // Ours: what is confirmed here is taken back here.
 const CONFIRMED_MS = 0x7fffffff
-// Ours: how often it is looked whether a relayed connection that was replaced may go.
-const TIRED_POLL_MS = 1000
 
 /** Without the peer id at its end. */
 function bareOf(address: Address): Address {
   return address.replace(/\/p2p\/[^/]+$/, '') as Address
-}
-
-function either(a: AbortSignal, b: AbortSignal): AbortSignal {
-  return AbortSignal.any([a, b])
 }
 
 const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', blocked: 'blocked' }
@@ -1151,26 +794,4 @@ function reasonOf(error: Error | undefined): DisconnectReason {
   if (error.layer === 'relay') return 'limit'
   if (error.reason !== undefined) return REASONS[error.reason] ?? 'error'
   return 'error'
-}
-
-function readExported(exported: unknown): {
-  firewall: unknown
-  blocked: string[]
-  banned: string[]
-  book: unknown
-} {
-  if (typeof exported !== 'object' || exported === null) throw notExported('no object')
-  const { version, firewall, blocked, banned, book, ...rest } = exported as Record<string, unknown>
-  if (version !== 1) throw notExported('unknown version')
-  for (const key of Object.keys(rest)) throw notExported(`unknown field ${key.slice(0, 64)}`)
-  if (!isTexts(blocked) || !isTexts(banned)) throw notExported('blocked or banned is no list')
-  return { firewall, blocked, banned, book }
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((one) => typeof one === 'string')
-}
-
-function notExported(state: string): TypeError {
-  return new TypeError(`Cannot restore the node: ${state}`)
 }

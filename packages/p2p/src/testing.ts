@@ -2,7 +2,7 @@
  * Nodes without sockets, for the tests of applications: everything above the socket is what `createNode` runs.
  */
 import { openNode } from './node.ts'
-import type { Node, NodeInit, NodeSeams } from './node.ts'
+import type { Node, NodeInit, NodeSeams } from './node-interface.ts'
 import { memory, MemoryHub } from './transports/memory.ts'
 import type { PipePairInit } from './transports/pipe-pair.ts'
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 
 import type { FoundPeer, FindSource } from '../../src/find/find.ts'
-import type { Node } from '../../src/node.ts'
+import type { Node } from '../../src/node-interface.ts'
 
 /** Two nodes that can find each other by one way, and nothing else. */
 export interface FindPair extends AsyncDisposable {

@@ -1,5 +1,5 @@
 import type { FindInit } from '../../src/find/ways.ts'
-import type { Node } from '../../src/node.ts'
+import type { Node } from '../../src/node-interface.ts'
 import { memoryNetwork } from '../../src/testing.ts'
 
 import { findSuite } from './find-suite.ts'

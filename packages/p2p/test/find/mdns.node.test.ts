@@ -10,7 +10,7 @@ import { createLibp2p } from 'libp2p'
 import { expect, test } from 'vitest'
 
 import { createNode } from '../../src/node.ts'
-import type { Node } from '../../src/node.ts'
+import type { Node } from '../../src/node-interface.ts'
 import type { MulticastRuntime } from '../../src/runtime/multicast.ts'
 import { multicastRuntime } from '../../src/runtime/node.ts'
 
