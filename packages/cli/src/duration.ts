@@ -44,3 +44,13 @@ export function parseMoment(text: string, nowMs: number): number {
 export function printMoment(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 }
+
+/** What is left of a time: `9:58`, `1:00:00`. */
+export function printRest(ms: number): string {
+  const seconds = Math.max(Math.ceil(ms / 1000), 0)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const hours = Math.floor(seconds / 3600)
+  const minutes = Math.floor((seconds % 3600) / 60)
+  const rest = `${hours === 0 ? minutes : two(minutes)}:${two(seconds % 60)}`
+  return hours === 0 ? rest : `${hours}:${rest}`
+}

@@ -22,3 +22,5 @@ export const MAX_VALUE_BYTES: number = 1024 * 1024
 export const MAX_STEPS = 16
 /** Longest path of a unix socket that every system takes, in bytes. */
 export const MAX_SOCKET_PATH_BYTES = 103
+/** Longest ticket that is taken, in characters, as pairing prints them at most, with blanks around it. */
+export const MAX_TICKET_TEXT = 2048

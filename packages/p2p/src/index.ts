@@ -72,6 +72,8 @@ export type { RelayQuota, RelayTotals, RelayUsage } from './reach/relay-accounts
 export type { RelayState } from './reach/relay-keeper.ts'
 export type { CircuitLimit } from './reach/relay-message.ts'
 export type { RelayControl, RelayInit, RelayServeInit, RelayStatus } from './reach/relays.ts'
+export { scopeOf } from './reach/scope.ts'
+export type { Scope } from './reach/scope.ts'
 export type { ClientOptions, ServeOptions } from './requests.ts'
 export type { SecurityName } from './securities.ts'
 export type { Target } from './target.ts'

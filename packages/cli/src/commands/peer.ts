@@ -12,9 +12,9 @@ import type { Call, Command } from '../command.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
+import { assertNameIsFree, bookChanged, makeKnown } from '../known.ts'
 import { list } from '../lists.ts'
 import { remote } from '../terminal.ts'
-import { MAX_BOOK_ADDRESSES } from '../limits.ts'
 
 const peerShape = z.object({
   peer: z.string(),
@@ -68,35 +68,12 @@ const add = defineCommand({
     assertPeerName(name)
     const tags = options.tag === undefined ? [] : list(options.tag, 'tag')
     const { peer, addresses } = await read(targets)
-    const book = readBook(home)
-    const other = book.find((one) => one.name === name && one.peer !== peer)
-    if (other !== undefined) {
-      throw new Failure('conflict', `cannot add peer ${quoted(name)}`, {
-        reason: `${other.peer} is called so`,
-        hint: `stronghold peer rename ${name} ANOTHER-NAME`,
-      })
-    }
+    assertNameIsFree(readBook(home), name, peer)
     if (dryRun) {
       await terminal.result({ dryRun: true, peer, name }, `would add ${name}, ${peer}`)
       return
     }
-    const before = inBook(book, peer)
-    const all = [...new Set([...(before?.addresses ?? []), ...addresses])]
-    if (all.length > MAX_BOOK_ADDRESSES) {
-      throw new Failure('limit', `cannot add peer ${quoted(name)}`, {
-        reason: `it would have more than ${MAX_BOOK_ADDRESSES} addresses`,
-      })
-    }
-    const entry = { peer, name, addresses: all, blocked: before?.blocked ?? false }
-    const isKnown = await whereUnlockedOrAsked(call, async (owner) => {
-      const known = (await owner.peers()).find((one) => one.peer === peer)
-      if (known === undefined) await owner.addPeer(peer, name, tags)
-      else {
-        if (known.name !== name) await owner.renamePeer(peer, name)
-        if (tags.length > 0) await owner.tagPeer(peer, tags)
-      }
-    })
-    writeBook(home, [...book.filter((one) => one.peer !== peer), entry])
+    const { entry, isKnown } = await makeKnown(call, { peer, name, addresses, tags })
     const [shown] = merged([entry], undefined)
     await terminal.result(
       { ...shown, known: isKnown, tags },
@@ -109,18 +86,6 @@ const add = defineCommand({
     }
   },
 })
-
-/** Does the owner's part where something unlocks the vault without asking. @returns whether it was done */
-async function whereUnlockedOrAsked(
-  call: Call,
-  work: (owner: OwnerDoor) => Promise<void>,
-): Promise<boolean> {
-  return await call.withOwnerAtHand(async (owner) => {
-    if (owner === undefined) return false
-    await work(owner)
-    return true
-  })
-}
 
 /** Peer id and addresses out of operands. */
 async function read(
@@ -245,18 +210,19 @@ async function standing(
   return { inTheBook, inVault, peer }
 }
 
-/** Changes the entry of the book, where there is one. */
-function changeBook(
+/** Changes the entry of the book, where there is one, and tells whoever runs here. */
+async function changeBook(
   call: Call,
   peer: string,
   change: (entry: BookPeer) => BookPeer | undefined,
-): void {
+): Promise<void> {
   const book = readBook(call.home)
   if (!book.some((one) => one.peer === peer)) return
   writeBook(
     call.home,
     book.flatMap((one) => (one.peer === peer ? (change(one) ?? []) : one)),
   )
+  await bookChanged(call)
 }
 
 /** Runs with the vault where there is one, and with the book alone where there is none. */
@@ -291,7 +257,7 @@ const rename = defineCommand({
       }
       if (call.dryRun) return peer
       if (inVault !== undefined) await owner?.renamePeer(peer, name)
-      changeBook(call, peer, (entry) => ({ ...entry, name }))
+      await changeBook(call, peer, (entry) => ({ ...entry, name }))
       return peer
     })
     await call.terminal.result({ peer, name }, `${call.dryRun ? 'would be ' : ''}${name}  ${peer}`)
@@ -359,7 +325,7 @@ function blocking(blocked: boolean): Command {
       ): Promise<{ peer: string; done: boolean }> => {
         const { inVault, peer } = await standing(owner, call, text)
         if (call.dryRun) return { peer, done: false }
-        changeBook(call, peer, (entry) => ({ ...entry, blocked }))
+        await changeBook(call, peer, (entry) => ({ ...entry, blocked }))
         if (inVault !== undefined) await owner?.blockPeer(peer, blocked)
         return { peer, done: inVault !== undefined }
       }
@@ -395,7 +361,7 @@ const remove = defineCommand({
       const { inVault, peer } = await standing(owner, call, text)
       if (call.dryRun) return peer
       if (inVault !== undefined) await owner?.removePeer(peer)
-      changeBook(call, peer, () => undefined)
+      await changeBook(call, peer, () => undefined)
       return peer
     })
     await call.terminal.result(

@@ -9,6 +9,7 @@ import { GRANT_COMMANDS } from './grant.ts'
 import { init } from './init.ts'
 import { keyImport } from './key-import.ts'
 import { KEY_COMMANDS } from './key.ts'
+import { PAIR_COMMANDS } from './pair.ts'
 import { PEER_COMMANDS } from './peer.ts'
 import { PROC_COMMANDS } from './proc.ts'
 import { RECEIPT_COMMANDS } from './receipt.ts'
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   keyImport,
   ...STORE_COMMANDS,
   ...PROC_COMMANDS,
+  ...PAIR_COMMANDS,
   ...PEER_COMMANDS,
   ...RULE_COMMANDS,
   ...GRANT_COMMANDS,

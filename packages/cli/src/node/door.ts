@@ -8,19 +8,22 @@ import type { DoorTable, DoorTransport, SocketCalls } from '@stronghold/guard/so
 
 import { LIFE_METHODS, lifeOf } from './life.ts'
 import type { LifeDoor } from './life.ts'
+import { PAIRING_METHODS, pairingOf } from './pairing.ts'
+import type { PairingDoor } from './pairing.ts'
 import type { RunningNode } from './running.ts'
 
 /** What can be asked of a node, here or in a daemon. */
-export type NodeDoor = LifeDoor
+export type NodeDoor = LifeDoor & PairingDoor
 
 /** Every method of the node door. */
 export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
   ...LIFE_METHODS,
+  ...PAIRING_METHODS,
 })
 
 /** The door of a node in this process. */
 export function nodeDoorOf(running: RunningNode): NodeDoor {
-  return { ...lifeOf(running) }
+  return { ...lifeOf(running), ...pairingOf(running) }
 }
 
 /** The door at the other end of a socket. */
