@@ -26,6 +26,8 @@ import type { Ledger } from './ledger.ts'
 import { encodeLeaf } from './receipts.ts'
 import type { Use } from './receipts.ts'
 import { isGrantable } from './rules/decide.ts'
+import { explain } from './rules/explain.ts'
+import type { PrintContext } from './rules/print.ts'
 import type { Trail } from './trail.ts'
 
 /** What a transaction of the desk works on. */
@@ -146,7 +148,7 @@ export class Desk {
     boundHash: string,
     choice: Choice,
     options: { forMs?: number | undefined; by: string },
-  ): HeldRequest | undefined {
+  ): { held: HeldRequest; rememberedUntilMs?: number } | undefined {
     const held = this.#pendingWith(boundHash)
     if (held?.state.phase !== 'pending') return undefined
     const { ask } = held.state
@@ -170,12 +172,37 @@ export class Desk {
       ...(forMs !== undefined && { for: forMs }),
     })
     const runs = transition.effects.includes('execute') || transition.state.phase === 'approved'
-    if (runs && forMs !== undefined && looked !== undefined) {
-      this.#remember(work, held.peer, looked, ask.rule, forMs)
-    }
+    const rememberedUntilMs =
+      runs && forMs !== undefined && looked !== undefined
+        ? this.#remember(work, held.peer, looked, ask.rule, forMs)
+        : undefined
     const after = this.#apply(work, held, transition, looked, [options.by])
     if (choice === 'deny-and-block') this.block(work, held.peer, true)
-    return after
+    return { held: after, ...(rememberedUntilMs === undefined ? {} : { rememberedUntilMs }) }
+  }
+
+  /**
+   * Why a person is asked about a request, by the rules of this moment: a sentence for each part of it that is decided by
+   * itself, each once. `undefined` where nothing such is pending.
+   */
+  explain(work: Work, boundHash: string, context: PrintContext): string[] | undefined {
+    const held = this.#pendingWith(boundHash)
+    if (held === undefined) return undefined
+    const { peer } = held
+    const { nowMs } = work.tx
+    const reach = reachOf(held.steps.map(stepOf), (path) => recordAt(work.tx, path))
+    const known = this.#book.isWelcome(peer)
+    const tags = this.#book.tagsOf(peer)
+    // What it reserved itself must not stand in its own way.
+    this.#ledger.release(work, held.reserved)
+    const memory = this.#ledger.memory(peer, reach, nowMs)
+    const told = reach.cells.map(
+      (cell) =>
+        explain(this.#book.rules, { peer, known, tags, cells: [cell], nowMs }, memory, context)
+          .text,
+    )
+    this.#ledger.reserve(work, held.reserved)
+    return [...new Set(told)]
   }
 
   /** A peer takes its request back. */
@@ -461,15 +488,23 @@ export class Desk {
     return undefined
   }
 
-  #remember(work: Work, peer: string, looked: Looked, asked: string, forMs: number): void {
+  /** @returns until when, where it is remembered */
+  #remember(
+    work: Work,
+    peer: string,
+    looked: Looked,
+    asked: string,
+    forMs: number,
+  ): number | undefined {
     const rule = this.#book.rules.rules.find(({ id }) => id === asked)
-    if (rule === undefined) return
+    if (rule === undefined) return undefined
     const { cells } = looked.decided.decision
     const grants = this.#ledger.remember(work, peer, looked.reach, { cells, rule, forMs })
-    if (typeof grants === 'string') return
+    if (typeof grants === 'string') return undefined
     for (const { id } of grants) {
       this.#trail.append(work.tx, work.journal, 'grant', { change: 'made', id, peer })
     }
+    return grants[0]?.expiresAtMs
   }
 }
 

@@ -147,6 +147,8 @@ export interface GuardStatus {
   /** Requests that wait for the vault to be unlocked. */
   readonly intake: number
   readonly auditBytes: number | undefined
+  /** Does whoever approves have to show again what unlocks the vault. */
+  readonly confirms: boolean
 }
 
 /** A peer that the owner knows. */
@@ -200,6 +202,15 @@ export interface Preview {
 
 /** What a person decides. Whatever else arrives counts as `once`. */
 export type Choice = 'once' | 'time' | 'deny' | 'deny-and-block'
+
+/** What came of a decision. */
+export interface Decided {
+  readonly boundHash: Uint8Array
+  /** Where the request is now (`docs/approvals.md`). */
+  readonly state: string
+  /** Until when the approval is remembered; absent where it is not, and counts once. */
+  readonly rememberedUntilMs?: number
+}
 
 /** A remembered approval. */
 export interface Grant {
@@ -285,7 +296,7 @@ export type UnlockBy =
 
 /** What the owner at the machine may ask. Every call is audited; an `approver` is refused all but what says so. */
 export interface OwnerDoor {
-  /** Public key to which secrets are sealed; made anew at each start. */
+  /** Approvers too. Public key to which secrets are sealed; made anew at each start. */
   boxKey(): Promise<Uint8Array>
   /** Approvers too. */
   status(): Promise<GuardStatus>
@@ -353,12 +364,18 @@ export interface OwnerDoor {
 
   /** Approvers too. */
   approvals(): Promise<readonly PendingApproval[]>
-  /** Approvers too. Names every hash it covers; a decision about none that is pending is refused. */
+  /** Approvers too. Why a person is asked about one that is pending, by the rules of this moment: a sentence for each part. */
+  explainApproval(boundHash: Uint8Array): Promise<readonly string[]>
+  /**
+   * Approvers too. Names every hash it covers; a decision about none that is pending is refused. Where `confirmApprovals` is
+   * set, whoever approves shows by `proof` what unlocks the vault, the passphrase where it has one: without it, or with a
+   * wrong one, it is `unauthenticated`, and after a few wrong ones `resource_exhausted` for a while.
+   */
   decide(
     boundHashes: readonly Uint8Array[],
     choice: Choice,
-    options?: { forMs?: number; by?: string },
-  ): Promise<readonly { boundHash: Uint8Array; state: string }[]>
+    options?: { forMs?: number; by?: string; proof?: UnlockBy },
+  ): Promise<readonly Decided[]>
   /** Approvers too. What is asked, decided, expired, as it happens. */
   watchApprovals(options: {
     signal: AbortSignal

@@ -10,6 +10,7 @@ import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalo
 import { answerOf, brokenBy, DENIED, LOCKED, NOT_FOUND, refused, TOO_MANY } from './answers.ts'
 import { Batch } from './batch.ts'
 import { Book } from './book.ts'
+import { Confirms } from './confirms.ts'
 import { Desk } from './desk.ts'
 import type { News, Work } from './desk.ts'
 import type {
@@ -44,6 +45,8 @@ export interface GuardInit {
   readonly peer: string
   /** Bounds that differ from `DEFAULT_GUARD_LIMITS`. */
   readonly limits?: Partial<GuardLimits>
+  /** Whoever approves shows again what unlocks the vault. Default false. */
+  readonly confirmApprovals?: boolean
 }
 
 /** What tests hold. */
@@ -96,7 +99,10 @@ class LocalGuard implements Guard, NetworkDoor {
   #closed = false
   readonly owner: OwnerDoor
 
-  constructor({ vault, peer, limits }: GuardInit, { clock = systemClock }: GuardSeams) {
+  constructor(
+    { vault, peer, limits, confirmApprovals = false }: GuardInit,
+    { clock = systemClock }: GuardSeams,
+  ) {
     this.#vault = vault
     this.#clock = clock
     this.#limits = Object.freeze({ ...DEFAULT_GUARD_LIMITS, ...limits })
@@ -108,6 +114,7 @@ class LocalGuard implements Guard, NetworkDoor {
       limits: this.#limits,
       clock,
       secrets: this.#secrets,
+      confirms: confirmApprovals ? new Confirms(this.#limits.maxWrongConfirms, clock) : undefined,
       knocks: this.#knocks,
       tickets: this.#tickets,
       asked: this.#asked,

@@ -40,6 +40,8 @@ export interface GuardLimits {
   maxTickets: number
   /** Wrong proofs after which a ticket closes. Default 10. */
   maxWrongProofs: number
+  /** Wrong proofs of who approves, one of which is forgiven a minute. One more is `resource_exhausted`. Default 5. */
+  maxWrongConfirms: number
   /** Approvals of one peer that are remembered. With one more nothing is remembered, and the approval counts once. Default 256. */
   maxGrantsPerPeer: number
   /** The same of all peers. Default 4,096. */
@@ -68,6 +70,7 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxPeers: 4096,
   maxTickets: 16,
   maxWrongProofs: 10,
+  maxWrongConfirms: 5,
   maxGrantsPerPeer: 256,
   maxGrants: 4096,
   maxGrantMs: 24 * 3_600_000,

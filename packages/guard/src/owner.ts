@@ -10,12 +10,14 @@ import { placesOf, procedureOf } from '@stronghold/vault/catalog'
 import type { AuditFacts } from './audit/entry.ts'
 import type { Batch } from './batch.ts'
 import type { Book } from './book.ts'
+import type { Confirms } from './confirms.ts'
 import { useText } from './deciding.ts'
 import type { Desk, News, Work } from './desk.ts'
 import type {
   AuditEntry,
   AuditVerdict,
   Choice,
+  Decided,
   Grant,
   GuardStatus,
   KnownPeer,
@@ -65,6 +67,8 @@ export interface OwnerInit {
   readonly limits: Readonly<GuardLimits>
   readonly clock: Clock
   readonly secrets: Secrets
+  /** Where whoever approves shows again what unlocks. */
+  readonly confirms: Confirms | undefined
   readonly knocks: Knocks
   readonly tickets: Tickets
   readonly asked: Topic<News>
@@ -106,6 +110,7 @@ export class OwnerDesk implements OwnerDoor {
       memoryLocked: status.memory.locked,
       intake: 0,
       auditBytes: open?.trail.bytes,
+      confirms: this.#init.confirms !== undefined,
     }
   }
 
@@ -485,19 +490,59 @@ export class OwnerDesk implements OwnerDoor {
     return [...book.requests()].flatMap((held) => pendingApproval(held, book) ?? [])
   }
 
+  async explainApproval(boundHash: Uint8Array): Promise<readonly string[]> {
+    return await this.#change((work, { desk, book }) => {
+      const told = desk.explain(work, toHex(boundHash), printing(book))
+      if (told === undefined) {
+        throw new VaultError('not_found', 'Cannot explain: nothing such is pending')
+      }
+      return told
+    })
+  }
+
   async decide(
     boundHashes: readonly Uint8Array[],
     choice: Choice,
-    { forMs, by = 'owner' }: { forMs?: number; by?: string } = {},
-  ): Promise<readonly { boundHash: Uint8Array; state: string }[]> {
+    { forMs, by = 'owner', proof }: { forMs?: number; by?: string; proof?: UnlockBy } = {},
+  ): Promise<readonly Decided[]> {
+    if (choice !== 'deny' && choice !== 'deny-and-block') await this.#confirm(proof)
     return await this.#change((work, { desk }) =>
       boundHashes.map((boundHash) => {
-        const held = desk.decide(work, toHex(boundHash), choice, { forMs, by })
-        if (held === undefined) {
+        const decided = desk.decide(work, toHex(boundHash), choice, { forMs, by })
+        if (decided === undefined) {
           throw new VaultError('not_found', 'Cannot decide: nothing such is pending')
         }
-        return { boundHash, state: held.state.phase }
+        const { held, rememberedUntilMs } = decided
+        return {
+          boundHash,
+          state: held.state.phase,
+          ...(rememberedUntilMs === undefined ? {} : { rememberedUntilMs }),
+        }
       }),
+    )
+  }
+
+  /** Whoever approves shows again what unlocks, where that is asked for: the door decides it, not who knocks. */
+  async #confirm(proof: UnlockBy | undefined): Promise<void> {
+    const { confirms, vault } = this.#init
+    if (confirms === undefined) return
+    this.#init.open()
+    if (proof === undefined) {
+      throw new VaultError(
+        'unauthenticated',
+        'Cannot approve: whoever approves here shows again what unlocks the vault',
+      )
+    }
+    // A file proves nobody: any program that knows where it lies could name it.
+    const hasPassphrase = vault.unlockers.list().some(({ kind }) => kind === 'passphrase')
+    if (hasPassphrase && proof.by !== 'passphrase') {
+      throw new VaultError(
+        'unauthenticated',
+        'Cannot approve: the passphrase is asked for, no file',
+      )
+    }
+    await confirms.run(() =>
+      this.#withCredential(proof, (credential) => vault.unlockers.prove(credential)),
     )
   }
 

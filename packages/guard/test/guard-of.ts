@@ -28,7 +28,7 @@ export interface Guarded extends AsyncDisposable {
 
 /** A vault with one key at `release/app`, two known peers `ci` and `box`, no rule. */
 export async function guarded(
-  init: { limits?: Partial<GuardLimits>; store?: MemoryStore } = {},
+  init: { limits?: Partial<GuardLimits>; store?: MemoryStore; confirmApprovals?: boolean } = {},
 ): Promise<Guarded> {
   const clock = manualClock(1_800_000_000_000)
   const store = init.store ?? new MemoryStore()
@@ -37,10 +37,8 @@ export async function guarded(
     { at: store, credential: { passphrase: PASSPHRASE }, kdf },
     { clock },
   )
-  const guard = openGuard(
-    { vault, peer: HOME, ...(init.limits === undefined ? {} : { limits: init.limits }) },
-    { clock },
-  )
+  const { limits = {}, confirmApprovals = false } = init
+  const guard = openGuard({ vault, peer: HOME, limits, confirmApprovals }, { clock })
   await guard.owner.run([step('generate', { to: 'release/app', type: 'ed25519' })])
   await guard.owner.addPeer(CI.peer, 'ci')
   await guard.owner.addPeer(BOX.peer, 'box')

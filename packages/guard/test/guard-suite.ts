@@ -5,7 +5,7 @@
 import { sealTo } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
-import type { Guard } from '../src/doors.ts'
+import type { Guard, UnlockBy } from '../src/doors.ts'
 import type { GuardLimits } from '../src/limits.ts'
 import { pairProof } from '../src/tickets.ts'
 import { BOX, CI, HOME, PASSPHRASE, signing, step, STRANGER, told } from './guard-of.ts'
@@ -27,7 +27,10 @@ export interface SuiteGuard extends AsyncDisposable {
 export function guardSuite({
   setup: guarded,
 }: {
-  setup: (init?: { limits?: Partial<GuardLimits> }) => Promise<SuiteGuard>
+  setup: (init?: {
+    limits?: Partial<GuardLimits>
+    confirmApprovals?: boolean
+  }) => Promise<SuiteGuard>
 }): void {
   async function withRule(
     effect: 'allow' | 'ask' | 'deny',
@@ -259,6 +262,103 @@ export function guardSuite({
       const [approval] = await owner.approvals()
       await owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
       expect(told(await network.wait(CI, request.id))).toBe('done')
+    })
+  })
+
+  describe('an approval', () => {
+    it('is explained part by part, by the rules of that moment', async () => {
+      await using all = await withRule('ask', { limits: ['1/day'] })
+      const { network, owner } = all.guard
+      await network.submit(CI, signing('x'))
+      const [approval] = await owner.approvals()
+      const hash = approval?.boundHash ?? new Uint8Array(32)
+      // What it reserved of the limit itself does not stand in its way.
+      const [told, ...more] = await owner.explainApproval(hash)
+      expect(told).toContain('a person is asked: by rule r1 (ci may, after a person agreed,')
+      expect(told).toContain('on sign on release/app as sshsig:file')
+      expect(more).toEqual([])
+      await owner.decide([hash], 'deny')
+      await expect(owner.explainApproval(hash)).rejects.toMatchObject({ code: 'not_found' })
+    })
+
+    it('says until when it is remembered, and does not where it counts once', async () => {
+      await using all = await guarded({ limits: { maxGrantMs: 30_000 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'ask', formats: ['sshsig', 'raw'] })
+      await network.submit(CI, signing('x'))
+      const [one] = await owner.approvals()
+      const [first] = await owner.decide([one?.boundHash ?? new Uint8Array()], 'time', {
+        forMs: 60_000,
+      })
+      const [grant] = await owner.grants()
+      expect(first?.rememberedUntilMs).toBe(grant?.expiresAtMs)
+      expect((grant?.expiresAtMs ?? 0) - (grant?.grantedAtMs ?? 0)).toBe(30_000)
+      const as = { format: 'raw' }
+      const message = new TextEncoder().encode('x')
+      const steps = [step('sign', { key: 'release/app', message, as })]
+      await network.submit(CI, { ...signing(''), steps })
+      const [two] = await owner.approvals()
+      expect(two?.grantable).toBe(false)
+      const [second] = await owner.decide([two?.boundHash ?? new Uint8Array()], 'time', {
+        forMs: 60_000,
+      })
+      expect(second).toMatchObject({ state: 'executed' })
+      expect(second).not.toHaveProperty('rememberedUntilMs')
+    })
+
+    it('takes the passphrase again where that is asked for, of whoever approves', async () => {
+      await using all = await guarded({ confirmApprovals: true, limits: { maxWrongConfirms: 2 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'ask' })
+      expect(await owner.status()).toMatchObject({ confirms: true })
+      const [one, two] = [signing('x'), signing('y')]
+      await network.submit(CI, one)
+      const [approval] = await owner.approvals()
+      const hash = approval?.boundHash ?? new Uint8Array()
+      const by = async (passphrase: Uint8Array): Promise<UnlockBy> => ({
+        by: 'passphrase',
+        passphrase: { sealed: sealTo(await owner.boxKey(), passphrase) },
+      })
+      const wrong = await by(new TextEncoder().encode('wrong'))
+      const refused = { code: 'unauthenticated' }
+      await expect(owner.decide([hash], 'once')).rejects.toMatchObject(refused)
+      // A file proves nobody where there is a passphrase.
+      const file = { by: 'passphrase-file', path: '/nowhere' } as const
+      await expect(owner.decide([hash], 'time', { proof: file })).rejects.toMatchObject(refused)
+      await expect(owner.decide([hash], 'once', { proof: wrong })).rejects.toMatchObject(refused)
+      expect(told(await network.submit(CI, one))).toBe('pending')
+      await owner.decide([hash], 'once', { proof: await by(PASSPHRASE) })
+      expect(told(await network.submit(CI, one))).toBe('done')
+      // Whoever says no shows nothing.
+      await network.submit(CI, two)
+      const [other] = await owner.approvals()
+      await owner.decide([other?.boundHash ?? new Uint8Array()], 'deny')
+      expect(told(await network.submit(CI, two))).toBe('permission_denied denied_by_person')
+    })
+
+    it('bears maxWrongConfirms wrong proofs, at once or one by one, and forgives one a minute', async () => {
+      await using all = await guarded({ confirmApprovals: true, limits: { maxWrongConfirms: 2 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'ask' })
+      await network.submit(CI, signing('x', 'release/app', { timeoutMs: 3_600_000 }))
+      const [approval] = await owner.approvals()
+      const hash = approval?.boundHash ?? new Uint8Array()
+      const boxKey = await owner.boxKey()
+      const tried = (passphrase: Uint8Array): Promise<string> =>
+        owner
+          .decide([hash], 'once', {
+            proof: { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, passphrase) } },
+          })
+          .then(
+            () => 'done',
+            (error: unknown) => String((error as { code?: unknown }).code),
+          )
+      const wrong = new TextEncoder().encode('wrong')
+      const all3 = await Promise.all([tried(wrong), tried(wrong), tried(wrong)])
+      expect(all3).toEqual(['unauthenticated', 'unauthenticated', 'resource_exhausted'])
+      expect(await tried(PASSPHRASE)).toBe('resource_exhausted')
+      await all.clock.advance(60_000)
+      expect(await tried(PASSPHRASE)).toBe('done')
     })
   })
 

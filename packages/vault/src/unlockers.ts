@@ -94,6 +94,20 @@ export class Unlockers {
   }
 
   /**
+   * Shows that a credential fits, and changes nothing: whoever is asked again is the one who unlocked, or knows as much.
+   *
+   * @throws as `add`
+   */
+  prove(present: Credential): Promise<UnlockerInfo> {
+    return this.#init.serially(async () => {
+      const session = this.#init.session()
+      const { dataKey, unlocker } = await this.#fitting(session, session.rows.openHeader(), present)
+      dataKey.wipe()
+      return infoOf(unlocker)
+    })
+  }
+
+  /**
    * Puts another in the place of the one that fits: a changed passphrase. Whoever has an older copy of the vault still
    * opens that copy with the old one; `rekey` locks him out of what is written later.
    *

@@ -37,6 +37,8 @@ export interface KeeperInit {
   readonly peer: string
   /** Bounds that differ from `DEFAULT_GUARD_LIMITS` and `DEFAULT_KEEPER_LIMITS`. */
   readonly limits?: Partial<GuardLimits & KeeperLimits>
+  /** Whoever approves shows again what unlocks the vault. Default false. */
+  readonly confirmApprovals?: boolean
   /** The owner's socket, at most 103 bytes of path, and the files of the two tokens. Default: no socket. */
   readonly socket?: {
     readonly path: string
@@ -61,10 +63,10 @@ export interface Keeper extends Guard {
  * @throws `VaultError` as `openVault` and, with `unlock`, the owner door say
  */
 export async function openKeeper(init: KeeperInit, seams: KeeperSeams = {}): Promise<Keeper> {
-  const { vault, peer, limits: given = {}, socket, unlock } = init
+  const { vault, peer, limits: given = {}, socket, unlock, confirmApprovals = false } = init
   const limits: KeeperLimits & Partial<GuardLimits> = { ...DEFAULT_KEEPER_LIMITS, ...given }
   const thread = await startKeeper(
-    { vault, peer, guardLimits: given, limits, socket, unlock },
+    { vault, peer, guardLimits: given, limits, socket, unlock, confirmApprovals },
     seams,
   )
   const cuts = new Topic<string>()

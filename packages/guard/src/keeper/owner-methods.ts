@@ -74,7 +74,7 @@ function call<Args extends readonly unknown[]>(
 
 /** Every method of the owner door. */
 export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<OwnerArgs<M>> } = {
-  boxKey: call(z.tuple([])),
+  boxKey: call(z.tuple([]), 'approver'),
   status: call(z.tuple([]), 'approver'),
   unlock: call(z.tuple([unlockBy])),
   lock: call(z.tuple([])),
@@ -133,12 +133,19 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
     ]),
   ),
   approvals: call(z.tuple([]), 'approver'),
+  explainApproval: call(z.tuple([hash]), 'approver'),
   decide: call(
     z.tuple([
       z.array(hash).min(1).max(1024),
       // Whatever else arrives counts as `once`.
       z.enum(['once', 'time', 'deny', 'deny-and-block']).catch('once'),
-      z.strictObject({ forMs: when.exactOptional(), by: text.exactOptional() }).optional(),
+      z
+        .strictObject({
+          forMs: when.exactOptional(),
+          by: text.exactOptional(),
+          proof: unlockBy.exactOptional(),
+        })
+        .optional(),
     ]),
     'approver',
   ),

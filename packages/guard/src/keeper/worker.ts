@@ -29,6 +29,7 @@ export interface KeeperData {
   readonly vault: Omit<VaultInit, 'at'> & { readonly at: string }
   readonly peer: string
   readonly guardLimits: Partial<GuardLimits>
+  readonly confirmApprovals: boolean
   readonly limits: KeeperLimits
   readonly socket: Pick<OwnerSocketInit, 'path' | 'tokens'> | undefined
   readonly unlock: UnlockAtStart | undefined
@@ -57,7 +58,8 @@ export async function runKeeper(
   let socket: OpenSocket | undefined
   try {
     vault = await openVault(data.vault, seams)
-    guard = openGuard({ vault, peer: data.peer, limits: data.guardLimits }, seams)
+    const { peer, guardLimits, confirmApprovals } = data
+    guard = openGuard({ vault, peer, limits: guardLimits, confirmApprovals }, seams)
     if (data.unlock !== undefined) await unlockAtStart(guard.owner, data.unlock)
     // The vault is held by now, so a socket that stands there is nobody's.
     if (data.socket !== undefined) {

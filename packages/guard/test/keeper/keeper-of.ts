@@ -90,7 +90,7 @@ export async function home(): Promise<Omit<KeeperInit, 'limits'> & { at: string 
 
 /** The same as `guarded()`, behind a keeper. */
 export async function kept(
-  init: { limits?: Partial<GuardLimits & KeeperLimits> } = {},
+  init: { limits?: Partial<GuardLimits & KeeperLimits>; confirmApprovals?: boolean } = {},
   seams: KeeperSeams = OWN_THREAD,
 ): Promise<Kept> {
   const { at, ...rest } = await home()

@@ -85,7 +85,7 @@ const status = (answer: string): number => Number(/^HTTP\/1\.1 (\d+)/.exec(answe
 describe('the owner’s socket', () => {
   it('lets an approver do what an approver may, and nothing else', async () => {
     await using door = await doored()
-    const allowed = ['status', 'approvals', 'decide', 'watchApprovals']
+    const allowed = ['boxKey', 'status', 'approvals', 'explainApproval', 'decide', 'watchApprovals']
     expect(await door.approver.status()).toMatchObject({ locked: false })
     expect(await door.approver.approvals()).toEqual([])
     for (const [name, { kind }] of Object.entries(OWNER_METHODS)) {
