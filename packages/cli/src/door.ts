@@ -123,18 +123,32 @@ export function noVault(home: Home): Failure {
 }
 
 /** Opens the vault of a home, locked; waits a while for another process to let go of it. */
-export async function openHeld({ io, home, config, command }: DoorInit): Promise<OpenVault> {
+export function openHeld({ io, home, config, command }: DoorInit): Promise<OpenVault> {
+  return retryHeld(io, () =>
+    openVault(
+      {
+        at: home.vault,
+        command: `stronghold ${command}`,
+        memory: { requireLocked: config.switch('memory.require_locked') },
+      },
+      { clock: io.clock },
+    ),
+  )
+}
+
+/**
+ * Opens what another process may hold, again and again for 5 s.
+ *
+ * @throws `Failure` `conflict` that names who holds it
+ */
+export async function retryHeld<T>(
+  io: Pick<Io, 'clock' | 'sleep'>,
+  open: () => Promise<T>,
+): Promise<T> {
   const untilMs = io.clock.nowMs() + MAX_HELD_MS
   for (;;) {
     try {
-      return await openVault(
-        {
-          at: home.vault,
-          command: `stronghold ${command}`,
-          memory: { requireLocked: config.switch('memory.require_locked') },
-        },
-        { clock: io.clock },
-      )
+      return await open()
     } catch (error) {
       if (!isVaultError(error, { reason: 'held' })) throw error
       if (io.clock.nowMs() >= untilMs) throw heldBy(error)

@@ -24,6 +24,10 @@ export interface Home {
   readonly vault: string
   readonly adminToken: string
   readonly approverToken: string
+  /** What was asked of others: a directory, one small file a request. */
+  readonly requests: string
+  /** The highest heads of vaults elsewhere. */
+  readonly heads: string
   /** What a Stronghold in the background has to say. */
   readonly log: string
 }
@@ -51,6 +55,8 @@ export function locateHome(io: Pick<Io, 'env' | 'cwd' | 'userHome'>, option?: st
     vault: join(path, 'vault'),
     adminToken: join(path, 'admin.token'),
     approverToken: join(path, 'approver.token'),
+    requests: join(path, 'requests'),
+    heads: join(path, 'heads.json'),
     log: join(path, 'stronghold.log'),
   }
 }

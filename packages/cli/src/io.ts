@@ -32,6 +32,26 @@ export interface PersonalTerminal extends Disposable {
   readByte(into: Uint8Array, at: number): boolean
 }
 
+/** How the terminal in front is watched. */
+export interface KeysInit {
+  /** Written at first, and `leave` when all is over: also where the process ends by an error. */
+  readonly enter: string
+  readonly leave: string
+  /** What was typed, as it comes and unseen. The bytes are wiped when this returns. */
+  onBytes(bytes: Uint8Array): void
+  onResize(): void
+  /** The terminal is gone. */
+  onEnd(): void
+}
+
+/** The terminal in front while other things go on beside it: nothing here waits. Disposing puts it back as it was. */
+export interface KeyTerminal extends Disposable {
+  readonly columns: number
+  readonly rows: number
+  /** Shows a whole screen. One that comes before the last could be written takes the place of what waits. */
+  show(frame: string): void
+}
+
 /** Another run of this program, which goes on when this one ends. */
 export interface Background {
   readonly pid: number
@@ -63,8 +83,22 @@ export interface Io {
   sleep(ms: number): Promise<void>
   /** `undefined` where nobody sits in front. */
   openTerminal(): PersonalTerminal | undefined
+  /** The same, key by key and without waiting; `undefined` where nobody sits in front. */
+  openKeys(init: KeysInit): KeyTerminal | undefined
   /** From now on until it is disposed of, whoever wants to end this process (^C, SIGTERM, SIGHUP) is only heard. */
   onEnding(listener: () => void): Disposable
   /** Runs this program once more, in the background. */
   background(init: BackgroundInit): Background
+}
+
+/**
+ * What comes of a promise within so many milliseconds, else nothing. Keeps no process alive by itself: whatever is waited
+ * for does.
+ */
+export function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>()
+  const stop = clock.setTimer(ms, () => {
+    late.resolve(undefined)
+  })
+  return Promise.race([promise, late.promise]).finally(stop)
 }

@@ -22,5 +22,33 @@ export const MAX_VALUE_BYTES: number = 1024 * 1024
 export const MAX_STEPS = 16
 /** Longest path of a unix socket that every system takes, in bytes. */
 export const MAX_SOCKET_PATH_BYTES = 103
+/** Most approvals that a live view holds. What is more appears when there is room. */
+export const MAX_WATCHED = 256
+/** Most of what has ended that a live view remembers. The oldest is forgotten. */
+export const MAX_WATCHED_ENDED = 64
+/** How long something has to be on the screen before it can be decided, in milliseconds. A key that comes sooner is told so. */
+export const MIN_SHOWN_MS = 500
+/** Least time between two screens of a live view, in milliseconds. What changes meanwhile is in the next one. */
+export const WATCH_FRAME_MS = 40
+/** How often a live view reads what stands, beside hearing of it, in milliseconds. */
+export const WATCH_REFRESH_MS = 2000
+/** How long a Stronghold that ends takes to let go of everything, in milliseconds. Then it ends all the same. */
+export const CLOSE_TIMEOUT_MS = 4000
+/** How long `down` waits for that, and `up --detach` for a start, in milliseconds. */
+export const MAX_START_MS = 30_000
 /** Longest ticket that is taken, in characters, as pairing prints them at most, with blanks around it. */
 export const MAX_TICKET_TEXT = 2048
+/** Peers whose vaults one node uses at a time, in use or not. One more takes the place of one that is not, or is refused. */
+export const MAX_ASKED_PEERS = 64
+/** Peers whose vaults' heads are kept; the one heard of longest ago is forgotten. */
+export const MAX_HEADS = 1024
+/** Most requests to others that are remembered. For one more, one that is over is forgotten; with none, it is refused. */
+export const MAX_REQUESTS = 256
+/** How long past its deadline a request is remembered, in milliseconds: as long as the other side remembers it. */
+export const KEEP_REQUEST_MS = 300_000
+/** Longest a request to others may wait, in milliseconds: 24 h, as the other side takes it. */
+export const MAX_WAIT_MS: number = 24 * 3_600_000
+/** Longest reason, in characters, as the other side takes it. */
+export const MAX_REASON_LENGTH = 256
+/** How long it is tried to tell that an answer has arrived, in milliseconds. Then the other side forgets it by itself. */
+export const ACKNOWLEDGE_MS = 2000

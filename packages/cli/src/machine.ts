@@ -1,4 +1,4 @@
-/** The real machine, for `bin.ts`. The only file of this package that touches `process`. */
+/** The real machine, for `bin.ts`. With `key-terminal.ts` the only file of this package that touches `process`. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -10,6 +10,7 @@ import { isatty, ReadStream } from 'node:tty'
 import { systemClock } from '@stronghold/vault'
 
 import type { Background, BackgroundInit, Io, PersonalTerminal, Sink } from './io.ts'
+import { openKeys } from './key-terminal.ts'
 
 /** This process. */
 export function thisMachine(): Io {
@@ -28,6 +29,7 @@ export function thisMachine(): Io {
     clock: systemClock,
     sleep: (ms) => delay(ms),
     openTerminal,
+    openKeys,
     onEnding,
     background,
   }
@@ -54,7 +56,10 @@ function background({ args, log, passphrase }: BackgroundInit): Background {
   const descriptor = child.stdio[3] as Writable
   // It may end before it has read.
   descriptor.on('error', () => {})
-  descriptor.end(passphrase === undefined ? undefined : Buffer.from(passphrase))
+  // It stays open over there, which must not keep us.
+  descriptor.end(passphrase, () => {
+    descriptor.destroy()
+  })
   const out = child.stdout as Readable
   const first = new Promise<string | undefined>((resolve) => {
     const lines = createInterface({ input: out })

@@ -23,13 +23,16 @@ import { Terminal } from './terminal.ts'
 export async function main(args: readonly string[], io: Io): Promise<number> {
   // Asked for before the line is read: an error is JSON, too.
   const terminal = new Terminal({ io, json: wantsJson(args) })
+  let line: Line | undefined
   try {
     if (args.some((arg) => arg.includes('\0'))) {
       throw new Failure('usage', 'cannot read the command line', { reason: 'it holds a zero byte' })
     }
-    return await run(readLine(args, COMMANDS), io, terminal)
+    line = readLine(args, COMMANDS)
+    return await run(line, io, terminal)
   } catch (error) {
-    const failure = withHint(failureOf(error), args)
+    const command = line?.kind === 'run' ? line.command.name : nearestCommand(args)
+    const failure = withHint(failureOf(error), command)
     await terminal.failure(failure)
     if (failure.exit === 'internal' && (io.env['STRONGHOLD_DEBUG'] ?? '') !== '') {
       await io.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`)
@@ -81,15 +84,20 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
 }
 
 /** Every failure names a next command: where nobody knew a better one, the help of the command. */
-function withHint(failure: Failure, args: readonly string[]): Failure {
+function withHint(failure: Failure, command: string | undefined): Failure {
   if (failure.hint !== undefined) return failure
   const { exit, message, reason, cause } = failure
+  const hint = `stronghold ${command === undefined ? '' : `${command} `}--help`
+  return new Failure(exit, message, { hint, cause, ...(reason === undefined ? {} : { reason }) })
+}
+
+/** The command that a line was probably meant to be that could not be read. */
+function nearestCommand(args: readonly string[]): string | undefined {
   const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
-  const found =
+  return (
     COMMANDS.find(({ name }) => name === `${first} ${second}`) ??
     COMMANDS.find(({ name }) => name === first)
-  const hint = `stronghold ${found === undefined ? '' : `${found.name} `}--help`
-  return new Failure(exit, message, { hint, cause, ...(reason === undefined ? {} : { reason }) })
+  )?.name
 }
 
 function wantsJson(args: readonly string[]): boolean {

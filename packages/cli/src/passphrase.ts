@@ -126,6 +126,16 @@ export async function withNewCredential<T>(
   }
 }
 
+/** The same; nothing typed is nothing, not an error. */
+export function askOptional(io: Io, slab: Slab, question: string): Secret | undefined {
+  try {
+    return ask(io, slab, question)
+  } catch (error) {
+    if (error instanceof NothingGiven) return undefined
+    throw error
+  }
+}
+
 /**
  * One line from the person in front, which is not shown.
  *
@@ -154,14 +164,14 @@ export function ask(io: Io, slab: Slab, question: string): Secret {
       case CARRIAGE_RETURN:
         end()
         if (length === 0) {
-          throw nothingGiven()
+          throw new NothingGiven()
         }
         return slab.copy(bytes.subarray(0, length))
       case undefined:
       case INTERRUPT:
       case END_OF_INPUT:
         end()
-        throw nothingGiven()
+        throw new NothingGiven()
       case BACKSPACE:
       case DELETE:
         length = beforeLast(bytes, length)
@@ -175,11 +185,13 @@ export function ask(io: Io, slab: Slab, question: string): Secret {
   }
 }
 
-function nothingGiven(): Failure {
-  return new Failure('locked', 'cannot unlock the vault', {
-    reason: 'no passphrase was given',
-    hint: 'type it, or name a --passphrase-file',
-  })
+class NothingGiven extends Failure {
+  constructor() {
+    super('locked', 'cannot unlock the vault', {
+      reason: 'no passphrase was given',
+      hint: 'type it, or name a --passphrase-file',
+    })
+  }
 }
 
 const INTERRUPT = 0x03

@@ -21,7 +21,7 @@ describe('config', () => {
     const { json } = await machine.done('config show --json --origin', {
       env: { STRONGHOLD_AUDIT_MAX_BYTES: '200000000', STRONGHOLD_PASSPHRASE_FILE: '/p' },
     })
-    expect(json.settings.slice(0, 4)).toEqual([
+    expect((json.settings as unknown[]).slice(0, 4)).toEqual([
       { key: 'passphrase_file', value: '/p', origin: 'environment' },
       { key: 'key_file', value: machine.path('home', 'k'), origin: 'file' },
       { key: 'memory.require_locked', value: false, origin: 'default' },

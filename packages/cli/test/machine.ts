@@ -41,6 +41,8 @@ export class Machine implements Disposable {
   readonly clock: Clock
   /** What waiting does; by default nothing, at once. */
   sleep: (ms: number) => Promise<void> = async () => {}
+  /** Takes keys without waiting, where a test has them. */
+  keys: Io['openKeys'] | undefined
   /** What the terminal showed, all runs together. */
   shown = ''
   readonly #env: Readonly<Record<string, string>>
@@ -92,6 +94,7 @@ export class Machine implements Disposable {
           },
         }
       },
+      openKeys: (init) => this.keys?.(init),
       background: () => {
         throw new Error('a machine of a test has no processes')
       },

@@ -1,11 +1,13 @@
 /** `status`: how this home stands. It unlocks nothing. */
 import { existsSync } from 'node:fs'
 
+import { toHex } from '@stronghold/core'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
 import { readBook } from '../book.ts'
+import { printMoment } from '../duration.ts'
 import { hasVault, peerOf } from '../home.ts'
 
 /** `status` */
@@ -30,39 +32,93 @@ export const status: Command = defineCommand({
   }),
   async run(call) {
     const { home, terminal } = call
-    const peer = existsSync(home.identity) ? await peerOf(home) : null
-    const { vault, held } = hasVault(home) ? await look(call) : { vault: null, held: null }
+    const there = await call.runningNode()
+    const node = await there?.status()
+    const peer = node?.peer ?? (existsSync(home.identity) ? await peerOf(home) : null)
+    const vault = hasVault(home)
+      ? there === undefined
+        ? await look(call)
+        : await ask(call)
+      : { vault: null, held: null }
     const peers = readBook(home).length
+    const { locked = true, pending = null, head = null, intake = 0 } = vault
+    const addrs = node?.addrs ?? []
     const line = (name: string, text: string): string =>
       `${terminal.strong(name.padEnd(6))} ${text}`
+    const runs =
+      node === undefined
+        ? `no: stronghold up`
+        : `${node.kind === 'relay' ? 'as a relay' : 'yes'}, process ${node.pid}, since ${printMoment(node.startedAtMs)}, ${node.connections} connected`
+    const waiting = [
+      ...(pending === null || pending === 0
+        ? []
+        : [`${pending} wait for a person: stronghold approval list`]),
+      ...(intake === 0 ? [] : [`${intake} wait for the vault: stronghold unlock`]),
+    ]
     await terminal.result(
       {
         peer,
-        addrs: [],
-        running: false,
-        vault,
-        locked: true,
-        pending: null,
-        head: null,
+        addrs,
+        running: node !== undefined,
+        vault: vault.vault,
+        locked,
+        pending,
+        head,
         home: home.path,
         peers,
-        held,
+        held: vault.held,
       },
       [
         line('peer', peer ?? 'none yet: stronghold init'),
         line('home', home.path),
-        line('vault', held ?? (vault === null ? 'none: stronghold init' : `${vault}, locked`)),
+        line('runs', runs),
+        ...addrs.map((address, index) => line(index === 0 ? 'at' : '', address)),
+        line(
+          'vault',
+          vault.held ??
+            (vault.vault === null
+              ? hasVault(home)
+                ? locked
+                  ? 'locked'
+                  : 'unlocked'
+                : 'none: stronghold init'
+              : `${vault.vault}, ${locked ? 'locked' : 'unlocked'}`),
+        ),
+        ...waiting.map((text, index) => line(index === 0 ? 'asked' : '', text)),
         line('peers', `${peers} in the book`),
       ].join('\n'),
     )
   },
 })
 
+interface Looked {
+  readonly vault: string | null
+  readonly held: string | null
+  readonly locked?: boolean
+  readonly pending?: number | null
+  readonly head?: string | null
+  readonly intake?: number
+}
+
+/** How the vault of the Stronghold that runs stands. */
+async function ask(call: Pick<Parameters<Command['run']>[0], 'home' | 'io'>): Promise<Looked> {
+  const { runningOwner } = await import('../door.ts')
+  const found = await (await runningOwner(call))?.status()
+  return {
+    vault: found?.vault === undefined ? null : toHex(found.vault),
+    held: null,
+    locked: found?.locked ?? true,
+    pending: found?.pending ?? null,
+    head: found?.head === undefined ? null : toHex(found.head),
+    intake: found?.intake ?? 0,
+  }
+}
+
 /** The vault's id, or who holds it. */
-async function look({ home, io }: Pick<Parameters<Command['run']>[0], 'home' | 'io'>): Promise<{
-  vault: string | null
-  held: string | null
-}> {
+async function look({
+  home,
+  io,
+}: Pick<Parameters<Command['run']>[0], 'home' | 'io'>): Promise<Looked> {
   const { isVaultError, openVault } = await import('@stronghold/vault')
   try {
     await using vault = await openVault(

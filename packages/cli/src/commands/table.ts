@@ -16,11 +16,13 @@ import { RECEIPT_COMMANDS } from './receipt.ts'
 import { RULE_COMMANDS } from './rule.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
+import { LIFE_COMMANDS } from './up.ts'
 import { STORE_COMMANDS } from './store.ts'
 
 /** Every command there is. */
 export const COMMANDS: readonly Command[] = Object.freeze([
   init,
+  ...LIFE_COMMANDS,
   status,
   ...SIGNING_COMMANDS,
   ...CIPHER_COMMANDS,

@@ -1,0 +1,328 @@
+/** `up`, `down`, `lock`, `unlock`: a Stronghold that stays, from its start to its end. */
+import { readFileSync, statSync } from 'node:fs'
+
+import type { OwnerDoor } from '@stronghold/guard'
+import { Slab } from '@stronghold/vault'
+import { z } from 'zod'
+
+import { defineCommand } from '../command.ts'
+import type { Call, Command } from '../command.ts'
+import { Failure } from '../failure.ts'
+import { hasVault } from '../home.ts'
+import { within } from '../io.ts'
+import { MAX_START_MS } from '../limits.ts'
+import { askOptional, sourceOf, unlockBy } from '../passphrase.ts'
+import type { NodeStatus } from '../node/life.ts'
+
+/** The line that a program waits for. */
+export const readyShape: z.ZodType = z.object({ peer: z.string(), addrs: z.array(z.string()) })
+
+const POLL_MS = 50
+const SLAB_BYTES = 64 * 1024
+
+const UP_OPTIONS = {
+  listen: { value: 'ADDRESS', says: 'where to listen, in the place of the setting', many: true },
+  detach: { says: 'go on in the background' },
+  locked: { says: 'start locked, and ask for nothing' },
+} as const
+
+const up = defineCommand({
+  name: 'up',
+  says: 'Run this Stronghold: serve its vault, ask others, be found',
+  options: UP_OPTIONS,
+  unlocks: true,
+  examples: [
+    ['stronghold up', 'in this terminal, which also shows what a person is asked'],
+    ['stronghold up --detach', 'in the background; stronghold down ends it'],
+  ],
+  prints: readyShape,
+  async run(call) {
+    if (call.options.detach === true) await detach(call)
+    else await stay(call)
+  },
+})
+
+type UpCall = Call<typeof UP_OPTIONS>
+
+/** In this process, until somebody ends it. */
+async function stay(call: UpCall): Promise<void> {
+  const { io, home, config, terminal, options } = call
+  const { serve } = await import('../daemon/serve.ts')
+  const { findInitOf } = await import('../node/running.ts')
+  const stopped = Promise.withResolvers<undefined>()
+  using _ending = io.onEnding(() => {
+    stopped.resolve(undefined)
+  })
+  const find = findInitOf(config)
+  await using serving = await serve({
+    io,
+    home,
+    config,
+    kind: 'up',
+    command: 'up',
+    node: {
+      listen: config.list('listen'),
+      ...(config.list('announce').length === 0 ? {} : { announce: config.list('announce') }),
+      ...(config.list('relay.use').length === 0
+        ? {}
+        : { relay: { use: config.list('relay.use') } }),
+      ...(find === undefined ? {} : { find }),
+    },
+  })
+  const { keeper } = serving
+  const isUnlocked =
+    keeper !== undefined && options.locked !== true && (await unlockAtStart(call, keeper.owner))
+  await tellReady(call, await serving.door.status(), isUnlocked)
+  const why = await Promise.race([serving.ended, stopped.promise])
+  terminal.endProgress()
+  if (why !== undefined) throw why
+}
+
+/** By what is at hand, else by whoever sits in front; nobody, or nothing typed, leaves it locked. */
+async function unlockAtStart(
+  { io, home, terminal, config, options }: UpCall,
+  owner: OwnerDoor,
+): Promise<boolean> {
+  const { reconcile } = await import('../door.ts')
+  const source = sourceOf(options, config)
+  if (source === undefined) {
+    const passphrase = passphraseOf(io)
+    if (passphrase === undefined) return false
+    using secret = passphrase
+    const { sealTo } = await import('@stronghold/vault')
+    const sealed = sealTo(await owner.boxKey(), secret.bytes)
+    await owner.unlock({ by: 'passphrase', passphrase: { sealed } })
+  } else await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+  await reconcile({ home, terminal }, owner)
+  return true
+}
+
+/** What the person in front types, if there is one and it is anything. Wiped when disposed of. */
+function passphraseOf(io: Call['io']): (Disposable & { readonly bytes: Uint8Array }) | undefined {
+  const there = io.openTerminal()
+  if (there === undefined) return undefined
+  there[Symbol.dispose]()
+  const slab = new Slab({ bytes: SLAB_BYTES })
+  const secret = askOptional(io, slab, 'Passphrase (none starts locked): ')
+  if (secret === undefined) {
+    slab[Symbol.dispose]()
+    return undefined
+  }
+  return {
+    bytes: secret.bytes,
+    [Symbol.dispose]: () => {
+      slab[Symbol.dispose]()
+    },
+  }
+}
+
+async function tellReady(
+  { terminal, home }: Pick<Call, 'terminal' | 'home'>,
+  { peer, addrs, pid }: Pick<NodeStatus, 'peer' | 'addrs' | 'pid'>,
+  isUnlocked: boolean,
+  isBehind = false,
+): Promise<void> {
+  const vault = !hasVault(home)
+    ? 'no vault here'
+    : isUnlocked
+      ? 'unlocked'
+      : 'locked; to unlock it: stronghold unlock'
+  const line = (name: string, text: string): string => `${terminal.strong(name.padEnd(5))}  ${text}`
+  const where = addrs.length === 0 ? ['nowhere: name an address by --listen'] : addrs
+  await terminal.result(
+    { peer, addrs },
+    [
+      line('up', isBehind ? `in the background, process ${pid}` : vault),
+      ...(isBehind ? [line('vault', vault)] : []),
+      line('peer', peer),
+      ...where.map((address, index) => line(index === 0 ? 'at' : '', address)),
+      ...(isBehind ? [line('end', 'stronghold down')] : []),
+    ].join('\n'),
+  )
+}
+
+/** In a process of its own. Whoever sits in front is asked here: there, nobody does. */
+async function detach(call: UpCall): Promise<void> {
+  const { io, home, config, options } = call
+  const { makeHome } = await import('../home.ts')
+  makeHome(home)
+  const source = sourceOf(options, config)
+  const isAsked = options.locked !== true && hasVault(home)
+  let secret: ReturnType<typeof passphraseOf>
+  if (isAsked && source?.from === 'descriptor') {
+    const { readPassphrase } = await import('@stronghold/vault')
+    const slab = new Slab({ bytes: SLAB_BYTES })
+    const { bytes } = readPassphrase(source.descriptor, slab)
+    secret = { bytes, [Symbol.dispose]: () => slab[Symbol.dispose]() }
+  } else if (isAsked && source === undefined) secret = passphraseOf(io)
+  using given = secret
+  const file = (name: 'passphrase-file' | 'key-file'): string[] => {
+    const value: unknown = Reflect.get(options, name)
+    return typeof value === 'string' ? [`--${name}`, value] : []
+  }
+  const listen = (options.listen ?? []).flatMap((address) => ['--listen', address])
+  const unlock =
+    given !== undefined
+      ? ['--passphrase-fd', '3']
+      : source === undefined || source.from === 'descriptor'
+        ? ['--locked']
+        : [...file('passphrase-file'), ...file('key-file')]
+  const locked = options.locked === true ? ['--locked'] : unlock
+  const homeOption = home.isNamed ? ['--home', home.path] : []
+  const since = sizeOf(home.log)
+  const { pid, first } = io.background({
+    args: ['up', '--json', ...homeOption, ...listen, ...locked],
+    log: home.log,
+    ...(given === undefined ? {} : { passphrase: given.bytes }),
+  })
+  const line = await within(io.clock, MAX_START_MS, first)
+  const ready = line === undefined ? undefined : readLine(line)
+  if (ready === undefined) {
+    throw new Failure('internal', 'cannot start in the background', {
+      reason: lastOf(home.log, since) ?? 'it ended without a word',
+      hint: 'stronghold up, which says what it does',
+    })
+  }
+  const { runningOwner } = await import('../door.ts')
+  const isUnlocked = (await (await runningOwner(call))?.status())?.locked === false
+  await tellReady(call, { ...ready, pid }, isUnlocked, true)
+}
+
+/** What the other process said first: that it is ready, or why not. @throws that */
+function readLine(line: string): { peer: string; addrs: readonly string[] } {
+  const said = JSON.parse(line) as Readonly<Record<string, unknown>>
+  const failed = failureShape.safeParse(said['error'])
+  if (failed.success) {
+    const { code, message, cause, hint } = failed.data
+    throw new Failure(code as Failure['exit'], message, {
+      ...(cause === null ? {} : { reason: cause }),
+      ...(hint === null ? {} : { hint }),
+    })
+  }
+  return z.object({ peer: z.string(), addrs: z.array(z.string()) }).parse(said)
+}
+
+const failureShape = z.object({
+  code: z.string(),
+  message: z.string(),
+  cause: z.string().nullable(),
+  hint: z.string().nullable(),
+})
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size
+  } catch {
+    return 0
+  }
+}
+
+/** The last line that a log got since. */
+function lastOf(path: string, since: number): string | undefined {
+  try {
+    return (
+      readFileSync(path).subarray(since).toString('utf8').trim().split('\n').at(-1) || undefined
+    )
+  } catch {
+    return undefined
+  }
+}
+
+const down = defineCommand({
+  name: 'down',
+  says: 'End the Stronghold that runs in this home; what waits for a person stays',
+  examples: [
+    ['stronghold down', 'returns when it is gone'],
+    ['stronghold down --home ~/nas', 'of another home'],
+  ],
+  prints: z.object({ stopped: z.boolean(), pid: z.int().nullable() }),
+  async run({ runningNode, terminal, io }) {
+    const node = await runningNode()
+    if (node === undefined) {
+      await terminal.result({ stopped: false, pid: null }, 'nothing runs')
+      return
+    }
+    const { pid } = await node.status()
+    await node.stop()
+    const untilMs = io.clock.nowMs() + MAX_START_MS
+    while (isAlive(pid)) {
+      if (io.clock.nowMs() >= untilMs) {
+        throw new Failure('internal', 'cannot end it', {
+          reason: `process ${pid} goes on`,
+          hint: `kill ${pid}`,
+        })
+      }
+      await io.sleep(POLL_MS)
+    }
+    await terminal.result({ stopped: true, pid }, `ended process ${pid}`)
+  },
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    return pid !== process.pid && process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+const lock = defineCommand({
+  name: 'lock',
+  says: 'Lock the vault of the Stronghold that runs; keys leave its memory',
+  examples: [
+    ['stronghold lock', 'it stays online, and what others ask waits'],
+    ['stronghold lock --json', 'for a program'],
+  ],
+  prints: z.object({ locked: z.boolean() }),
+  async run(call) {
+    const owner = await ownerHere(call)
+    await owner?.lock()
+    await call.terminal.result(
+      { locked: true },
+      owner === undefined ? 'locked: nothing runs' : 'locked',
+    )
+  },
+})
+
+const unlock = defineCommand({
+  name: 'unlock',
+  says: 'Unlock the vault of the Stronghold that runs',
+  unlocks: true,
+  examples: [
+    ['stronghold unlock', 'asks for the passphrase'],
+    ['stronghold unlock --key-file /media/usb/home.key', 'by a key file'],
+  ],
+  prints: z.object({ locked: z.boolean(), pending: z.int() }),
+  async run(call) {
+    const { io, options, config, terminal, home } = call
+    const owner = await ownerHere(call)
+    if (owner === undefined) {
+      throw new Failure('not_found', 'cannot unlock', {
+        reason: 'no Stronghold runs in this home',
+        hint: 'stronghold up',
+      })
+    }
+    if ((await owner.status()).locked) {
+      await owner.unlock(unlockBy(sourceOf(options, config), io, await owner.boxKey()))
+      const { reconcile } = await import('../door.ts')
+      await reconcile({ home, terminal }, owner)
+    }
+    const { pending = 0 } = await owner.status()
+    await terminal.result(
+      { locked: false, pending },
+      pending === 0
+        ? 'unlocked'
+        : `unlocked; ${pending} wait for a person: stronghold approval list`,
+    )
+  },
+})
+
+/** The owner door of what runs; `undefined` where nothing does. @throws `Failure` `not_found` without a vault */
+async function ownerHere(call: Pick<Call, 'home' | 'io'>): Promise<OwnerDoor | undefined> {
+  const { noVault, runningOwner } = await import('../door.ts')
+  if (!hasVault(call.home)) throw noVault(call.home)
+  return await runningOwner(call)
+}
+
+/** What starts and ends. */
+export const LIFE_COMMANDS: readonly Command[] = [up, down, lock, unlock]
