@@ -12,6 +12,7 @@ import type { DecidedBy } from './firewall/decide.ts'
 import type { AskEnd } from './firewall/firewall.ts'
 import type { Direction } from './firewall/rules.ts'
 import type { Address, PeerId } from './identity.ts'
+import type { PortMapping } from './reach/port-mappings.ts'
 import type { ReachabilityState } from './reach/reachability.ts'
 import { Subscriber } from './subscriber.ts'
 
@@ -241,6 +242,11 @@ export interface ReachabilityEvent extends EventBase {
   readonly state: ReachabilityState
 }
 
+/** A router mapped a port to us, or did not. That says nothing yet of whether others reach it. */
+export interface PortMappingEvent extends EventBase, PortMapping {
+  readonly type: 'portMapping'
+}
+
 /** This subscriber was too slow: so many events were dropped just here. */
 export interface MissedEvent extends EventBase {
   readonly type: 'missed'
@@ -266,6 +272,7 @@ export type NodeEvent =
   | AddressesChangedEvent
   | ObservedAddressEvent
   | ReachabilityEvent
+  | PortMappingEvent
   | RelayReservedEvent
   | RelayLostEvent
   | DirectEvent
@@ -305,6 +312,7 @@ const EVENT_TYPES: Readonly<Record<EventType, true>> = {
   relayLost: true,
   direct: true,
   reachability: true,
+  portMapping: true,
 }
 
 /** How to subscribe. */

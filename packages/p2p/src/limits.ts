@@ -171,6 +171,17 @@ export interface P2pLimits {
   /** Requests of one peer to be dialled back answered in a minute, and at once. The next one is rejected. Default 12. */
   dialBacksPerPeerPerMinute: number
 
+  /** Ports that a router is asked to map (`reach.mapPorts`). Those after are not. Default 4. */
+  maxPortMappings: number
+  /** How long a router is asked to keep a mapping; it is renewed after half of it. Default 1 h. */
+  portMappingLeaseMs: number
+  /** When a mapping that failed is tried again. Default 5 min. */
+  portMappingRetryMs: number
+  /** Longest wait for a router, to be found and for each answer. Default 3,000. */
+  routerTimeoutMs: number
+  /** Longest answer taken of a router. A longer one is as none. Default 64 KiB. */
+  maxRouterAnswerBytes: number
+
   // Relays: what we give as one
   /** Peers with a reservation. The next one is refused. Default 128. */
   maxRelayReservations: number
@@ -351,6 +362,11 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxDialBacks: 8,
   dialBacksPerMinute: 60,
   dialBacksPerPeerPerMinute: 12,
+  maxPortMappings: 4,
+  portMappingLeaseMs: 60 * MINUTE,
+  portMappingRetryMs: 5 * MINUTE,
+  routerTimeoutMs: 3000,
+  maxRouterAnswerBytes: 64 * KIB,
   maxRelayReservations: 128,
   maxRelayReservationsPerAddress: 16,
   relayReservationMs: 60 * MINUTE,

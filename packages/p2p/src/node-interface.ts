@@ -18,10 +18,14 @@ import type { IdentitySource } from './open-identity.ts'
 import type { EnvelopeKind } from './peer-record.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import type { AddressBook } from './reach/addresses.ts'
+import type { PortMapping } from './reach/port-mappings.ts'
+import { checkReachInit } from './reach/reach.ts'
+import type { AddressReachability, ReachInit } from './reach/reach.ts'
 import { checkRelayInit } from './reach/relays.ts'
 import type { RelayControl, RelayInit } from './reach/relays.ts'
 import type { ClientOptions, ServeOptions } from './requests.ts'
 import type { MulticastRuntime } from './runtime/multicast.ts'
+import type { RouterRuntime } from './runtime/routers.ts'
 import type { SecurityName } from './securities.ts'
 import type { Target } from './target.ts'
 import type { Resolver } from './transports/dns.ts'
@@ -49,6 +53,8 @@ export interface NodeInit {
   find?: FindInit
   /** Relays that we are reached through, and being one. Default: neither. */
   relay?: RelayInit
+  /** How it is found out whether others can reach us. Default: by asking peers that know how. */
+  reach?: ReachInit
   /** Transports beside or in the place of ours: see `@stronghold/p2p/libp2p`. */
   transports?: readonly CustomTransport[]
 }
@@ -65,6 +71,8 @@ export interface NodeSeams {
   random?: (length: number) => Uint8Array
   /** How packets reach everybody on a network. */
   multicast?: MulticastRuntime
+  /** How the network's router is reached. */
+  routers?: RouterRuntime
 }
 
 /** Options of what may take long. */
@@ -77,6 +85,13 @@ export interface Node extends AsyncDisposable {
   readonly peer: PeerId
   /** Where others reach us, each with our peer id. */
   readonly addresses: Address[]
+  /**
+   * Which of our addresses others can reach, as far as peers found out: those listened on, those where peers see us and
+   * those announced by hand, IP addresses of the internet only unless `reach.private` says otherwise.
+   */
+  reachability(): AddressReachability[]
+  /** The ports that the network's router lets through to us, or was asked to (`reach.mapPorts`). */
+  portMappings(): PortMapping[]
   /** Rules at run time. */
   readonly firewall: FirewallControl
   /** Where peers are. */
@@ -174,6 +189,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'resolver',
   'transports',
   'relay',
+  'reach',
   'find',
 ])
 
@@ -183,5 +199,6 @@ export function checkInit(init: NodeInit): void {
     if (!KEYS.has(key)) throw new TypeError(`Cannot create a node: unknown key ${key.slice(0, 64)}`)
   }
   if (init.relay !== undefined) checkRelayInit(init.relay)
+  if (init.reach !== undefined) checkReachInit(init.reach)
   if (init.find !== undefined) checkFind(init.find)
 }

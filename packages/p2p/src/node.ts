@@ -4,7 +4,7 @@
  */
 import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
-import { cryptoRuntime, transportRuntime } from '#runtime'
+import { cryptoRuntime, routerRuntime, transportRuntime } from '#runtime'
 
 import { CHANNEL_PROTOCOL } from './channel/channel.ts'
 import { systemClock } from './clock.ts'
@@ -54,16 +54,23 @@ import { sealEnvelope } from './peer-record.ts'
 import type { EnvelopeKind } from './peer-record.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { AddressBook } from './reach/addresses.ts'
-import { Observed } from './reach/observed.ts'
+import { DIAL_BACK_PROTOCOL } from './reach/autonat-message.ts'
+import type { DialledBack } from './reach/dial-back.ts'
+import { ipOf, Observed } from './reach/observed.ts'
 import { PUNCH_PROTOCOL } from './reach/punch.ts'
+import { Reach } from './reach/reach.ts'
+import type { AddressReachability } from './reach/reach.ts'
 import type { RelayLink } from './reach/relay-client.ts'
 import { budgetOf, relayTransport } from './reach/relay-transport.ts'
 import { isRelayListen, Relays } from './reach/relays.ts'
 import type { RelayControl } from './reach/relays.ts'
+import type { PortMapping } from './reach/port-mappings.ts'
+import type { RouterRuntime } from './runtime/routers.ts'
+import { scopeOf } from './reach/scope.ts'
 import { Requests } from './requests.ts'
 import type { ClientOptions, Opened, ServeOptions } from './requests.ts'
 import { securitiesOf } from './securities.ts'
-import { notConnected, readTarget } from './target.ts'
+import { notConnected, nowhere, readTarget } from './target.ts'
 import type { Target } from './target.ts'
 
 /** What this node says it is, to peers that ask (identify). */
@@ -130,6 +137,7 @@ class P2pNode implements Node {
   readonly #dialling: Dialling
   readonly #direct: Direct | undefined
   readonly #lifetimes: Lifetimes
+  readonly #reach: Reach
   readonly #ways: Ways
   readonly #finding: Finding
   readonly #connections = new Connections()
@@ -214,6 +222,7 @@ class P2pNode implements Node {
         void this.#close(live, why)
       },
     })
+    this.#reach = new Reach(this.#reachParts(limits, seams.routers ?? routerRuntime))
     this.#ways = waysOf(init.find ?? {}, {
       peer: this.peer,
       clock,
@@ -257,6 +266,16 @@ class P2pNode implements Node {
   get addresses(): Address[] {
     const { libp2p } = this.#running()
     return libp2p.getMultiaddrs().map((one) => addressOf(one))
+  }
+
+  reachability(): AddressReachability[] {
+    this.#running()
+    return this.#reach.states()
+  }
+
+  portMappings(): PortMapping[] {
+    this.#running()
+    return this.#reach.mappings
   }
 
   get firewall(): FirewallControl {
@@ -331,6 +350,7 @@ class P2pNode implements Node {
       })
       const told = detail.listenAddrs.map((one) => addressOf(one))
       if (info.relayed) this.#direct?.lead(info, told, detail.protocols)
+      else this.#meetChecker(info, detail.protocols)
     })
     libp2p.addEventListener('self:peer:update', () => {
       this.#finding.refresh()
@@ -356,6 +376,17 @@ class P2pNode implements Node {
           if (!taken) stream.abort(new Error('not taken'))
         },
         { maxInboundStreams: Infinity, maxOutboundStreams: Infinity, runOnLimitedConnection: true },
+      )
+    }
+    for (const protocol of this.#reach.protocols) {
+      await composed.parts.registrar.handle(
+        protocol,
+        (stream, connection) => {
+          const info = composed.upgrader.infoOf(connection)
+          const taken = info !== undefined && this.#takeReach(protocol, pipeOf(stream), info)
+          if (!taken) stream.abort(new Error('not taken'))
+        },
+        { maxInboundStreams: Infinity, maxOutboundStreams: Infinity },
       )
     }
     for (const protocol of this.#ways.serves.keys()) {
@@ -450,6 +481,7 @@ class P2pNode implements Node {
     const parsed = parseAddress(address)
     const opened = await this.#listenersUp().listen(parsed)
     if (isRelayListen(parsed)) return this.#reserved(parsed)
+    this.#reach.listening()
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
     return opened
   }
@@ -457,6 +489,7 @@ class P2pNode implements Node {
   async unlisten(address: string): Promise<boolean> {
     const stopped = await this.#listenersUp().unlisten(parseAddress(address))
     if (stopped) this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
+    this.#reach.listening()
     return stopped
   }
 
@@ -526,6 +559,7 @@ class P2pNode implements Node {
     await this.#ways.stop()
     this.#firewall.close()
     this.#direct?.close()
+    await this.#reach.close()
     this.#relays.close()
     await this.#requests.stopAnswering()
     this.#mark(this.#connections.list(), 'closed')
@@ -571,7 +605,9 @@ class P2pNode implements Node {
       const message = event.error === undefined ? {} : { message: event.error.message }
       this.#events.emit({ type: 'disconnected', ...about, reason, ...message })
       this.#requests.forget(peer)
-      if (!this.#connections.list(peer).some((one) => !one.info.relayed)) this.#relays.gone(peer)
+      if (this.#connections.list(peer).some((one) => !one.info.relayed)) return
+      this.#relays.gone(peer)
+      this.#reach.gone(peer)
     })
   }
 
@@ -600,18 +636,20 @@ class P2pNode implements Node {
     const live = this.#connections.of(info)
     live.observed = bareOf(address)
     const { announce = [] } = this.#init
-    if (direction === 'outbound' || announce.length > 0) return
+    if (announce.length > 0) return
     const told = { connection: live.info.id, observer: peer, from, address: live.observed }
-    if (this.#observed.tell(told, this.#clock.nowMs())) this.#judge()
+    const heard = direction === 'inbound' && this.#observed.tell(told, this.#clock.nowMs())
+    if (heard) this.#judge()
+    this.#reach.pump()
   }
 
-  /** Announces what enough peers agree on, and no more what they do not. */
+  /** Announces what enough peers agree on or could dial, and no more what they do not or could not. */
   #judge(): void {
     if (this.#composed === undefined || this.#stopped !== undefined) return
     const { addressManager } = this.#composed.parts
     const nowMs = this.#clock.nowMs()
     const before = this.#observedNow
-    const now = this.#observed.judged(nowMs)
+    const now = this.#worthAnnouncing(nowMs)
     const known = this.addresses.map((one) => bareOf(one))
     this.#observedNow = now
     this.#stopObserved?.()
@@ -635,6 +673,13 @@ class P2pNode implements Node {
       addressManager.confirmObservedAddr(toMultiaddr(one), { type: 'transport', ttl: CONFIRMED_MS })
     }
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
+  }
+
+  #worthAnnouncing(nowMs: number): Address[] {
+    if ((this.#init.announce ?? []).length > 0) return []
+    const dialled = this.#reach.states().filter(({ state }) => state === 'reachable')
+    const all = [...this.#observed.judged(nowMs), ...dialled.map(({ address }) => address)]
+    return [...new Set(all)].filter((one) => this.#reach.stateOf(one) !== 'unreachable')
   }
 
   /** As `addresses`, also of a node that no longer runs: goodbyes are said then. */
@@ -697,7 +742,7 @@ class P2pNode implements Node {
   #openDirect(peer: PeerId, protocol: string): Pipe | undefined {
     const direct = this.#connections
       .list(peer)
-      .findLast(({ info, connection }) => !info.relayed && connection?.status === 'open')
+      .findLast((one) => !one.info.relayed && !one.passing && one.connection?.status === 'open')
     return direct === undefined ? undefined : this.#openOn(direct, protocol)
   }
 
@@ -732,6 +777,96 @@ class P2pNode implements Node {
     }
   }
 
+  // Whether we are reached
+
+  #reachParts(
+    limits: Readonly<P2pLimits>,
+    routers: RouterRuntime | undefined,
+  ): ConstructorParameters<typeof Reach>[0] {
+    const { reach = {}, relay = {} } = this.#init
+    const { check = true, dialBack = (relay.serve ?? false) !== false } = reach
+    return {
+      ...{ limits, clock: this.#clock, check, dialBack },
+      privately: reach.private === true,
+      mapPorts: reach.mapPorts === true,
+      routers,
+      announced: (this.#init.announce ?? []).map((one) => bareOf(parseAddress(one))),
+      random: (length) => this.#random(length),
+      listened: () => this.#listened(),
+      supposed: () => this.#supposed(),
+      speaks: (version) => this.#speaks(version),
+      dial: (address, signal) => this.#dialBack(address, signal),
+      onChange: () => {
+        this.#judge()
+      },
+      emit: (event) => {
+        this.#events.emit(event)
+      },
+    }
+  }
+
+  /** Where peers see us; and the ports listened on at the address that we come from. */
+  #supposed(): Address[] {
+    const seen = this.#connections
+      .list()
+      .flatMap(({ info, observed }) => (info.direction === 'inbound' ? [] : (observed ?? [])))
+    const listened = this.#listened()
+    const guessed = seen.flatMap((one) => listened.map((here) => atHostOf(one, here)))
+    const told = this.#observed.told(this.#clock.nowMs())
+    return [...told, ...guessed.filter((one) => one !== undefined)]
+  }
+
+  #listened(): Address[] {
+    const listeners = this.#composed?.parts.transportManager.getListeners() ?? []
+    const all = listeners.flatMap((one) => one.getAddrs())
+    return all.map((one) => bareOf(parseAddress(one.toString())))
+  }
+
+  #speaks(version: 4 | 6): boolean {
+    const remote = this.#connections.list().filter(({ info }) => info.direction === 'outbound')
+    const all = [...this.#listened(), ...remote.map(({ info }) => info.remoteAddress)]
+    return all.some((one) => {
+      const scope = scopeOf(one)
+      // Behind a router that translates, IPv4 has a private address only.
+      return (
+        ipOf(one)?.version === version &&
+        (scope === 'public' || (scope === 'private' && version === 4))
+      )
+    })
+  }
+
+  async #dialBack(address: Address, signal: AbortSignal): Promise<DialledBack> {
+    const { parts, upgrader } = this.#running()
+    const connection = await parts.transportManager.dial(toMultiaddr(address), { signal })
+    const info = upgrader.infoOf(connection)
+    if (info === undefined) throw nowhere(undefined)
+    const live = this.#connections.of(info)
+    live.passing = true
+    return {
+      open: (protocol) => this.#openOn(live, protocol),
+      close: () => {
+        void this.#close(live, 'closed')
+      },
+    }
+  }
+
+  #meetChecker({ peer, remoteAddress }: ConnectionInfo, protocols: readonly string[]): void {
+    const address = bareOf(remoteAddress)
+    const trusted = (): boolean => this.#relays.status().relays.some(({ relay }) => relay === peer)
+    const open = (protocol: string): Pipe => {
+      const pipe = this.#openDirect(peer, protocol)
+      if (pipe === undefined) throw notConnected(peer)
+      return pipe
+    }
+    this.#reach.met({ peer, address, trusted, open }, protocols)
+  }
+
+  #takeReach(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean {
+    if (!this.#reach.take(protocol, pipe, info)) return false
+    if (protocol === DIAL_BACK_PROTOCOL) this.#connections.of(info).passing = true
+    return true
+  }
+
   // Requests
 
   #offers(protocol: string, info: ConnectionInfo): boolean {
@@ -746,6 +881,7 @@ class P2pNode implements Node {
       this.#requests.take(protocol, pipe, this.#connections.of(info)) ||
       this.#takeRelay(protocol, pipe, info) ||
       this.#direct?.take(protocol, pipe, info) === true ||
+      this.#takeReach(protocol, pipe, info) ||
       this.#takeServed(protocol, pipe, info)
     )
   }
@@ -784,6 +920,14 @@ const CONFIRMED_MS = 0x7fffffff
 /** Without the peer id at its end. */
 function bareOf(address: Address): Address {
   return address.replace(/\/p2p\/[^/]+$/, '') as Address
+}
+
+/** An address listened on, at the host of another of the same IP version. */
+function atHostOf(seen: Address, listened: Address): Address | undefined {
+  const [, kind, host] = seen.split('/')
+  const parts = listened.split('/')
+  if (parts[1] !== kind || host === undefined) return undefined
+  return ['', kind, host, ...parts.slice(3)].join('/') as Address
 }
 
 const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', blocked: 'blocked' }

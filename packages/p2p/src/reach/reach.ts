@@ -1,18 +1,22 @@
 /**
  * Everything of a node that has to do with being reached directly from outside: which of its addresses others can dial,
- * asked of peers that can tell, and dialling back peers that ask the same. It announces nothing itself.
+ * asked of peers that can tell; dialling back peers that ask the same; and ports that a router lets through. It announces
+ * nothing itself.
  */
 import type { Clock } from '../clock.ts'
 import type { Pipe } from '../connection/pipe.ts'
 import type { NewEvent } from '../events.ts'
 import type { Address, PeerId } from '../identity.ts'
 import type { P2pLimits } from '../limits.ts'
+import type { RouterRuntime } from '../runtime/routers.ts'
 import { DIAL_BACK_PROTOCOL, DIAL_REQUEST_PROTOCOL } from './autonat-message.ts'
 import { Checks } from './check.ts'
 import type { CheckResult, ProofConnection } from './check.ts'
 import { DialBacks } from './dial-back.ts'
 import type { DialledBack } from './dial-back.ts'
 import { isListenable } from './observed.ts'
+import { PortMappings } from './port-mappings.ts'
+import type { PortMapping } from './port-mappings.ts'
 import { Reachability } from './reachability.ts'
 import type { ReachabilityState } from './reachability.ts'
 import { scopeOf } from './scope.ts'
@@ -28,6 +32,11 @@ export interface ReachInit {
    * nobody outside makes us dial what only we can reach.
    */
   private?: boolean
+  /**
+   * Asks the router of the network (UPnP) to let the ports through that we listen on. Their addresses outside are announced
+   * once peers could dial them. Default: no.
+   */
+  mapPorts?: boolean
 }
 
 /** How it stands with one of our addresses. Frozen, prints as JSON. */
@@ -56,9 +65,15 @@ export interface ReachParts {
   readonly check: boolean
   readonly dialBack: boolean
   readonly privately: boolean
+  readonly mapPorts: boolean
+  readonly routers: RouterRuntime | undefined
   random(length: number): Uint8Array
-  /** Where we may be reached, without peer ids, the likeliest first. */
-  candidates(): readonly Address[]
+  /** By hand: nothing else is checked then. */
+  readonly announced: readonly Address[]
+  /** Where we listen, without peer ids. */
+  listened(): readonly Address[]
+  /** Where else we may be reached, without peer ids, the likeliest first. */
+  supposed(): readonly Address[]
   speaks(version: 4 | 6): boolean
   dial(address: Address, signal: AbortSignal): Promise<DialledBack>
   /** A state is another now. */
@@ -71,12 +86,12 @@ interface Known extends Checker {
   notBeforeMs: number
 }
 
+const KEYS: ReadonlySet<string> = new Set(['check', 'dialBack', 'private', 'mapPorts'])
+
 /** @throws `TypeError` for what nobody can set up so */
 export function checkReachInit(init: ReachInit): void {
   for (const [key, value] of Object.entries(init) as [string, unknown][]) {
-    if (key !== 'check' && key !== 'dialBack' && key !== 'private') {
-      throw misused(`unknown key ${key.slice(0, 64)}`)
-    }
+    if (!KEYS.has(key)) throw misused(`unknown key ${key.slice(0, 64)}`)
     if (typeof value !== 'boolean') throw misused(`${key} is neither true nor false`)
   }
 }
@@ -86,6 +101,7 @@ export class Reach {
   readonly #parts: ReachParts
   readonly #checks: Checks
   readonly #dialBacks: DialBacks | undefined
+  readonly #mappings: PortMappings | undefined
   readonly #found: Reachability
   readonly #checkers = new Map<PeerId, Known>()
   readonly #states = new Map<Address, ReachabilityState>()
@@ -107,6 +123,24 @@ export class Reach {
           speaks: (version) => parts.speaks(version),
           dial: (address, signal) => parts.dial(address, signal),
         })
+    this.#mappings = !parts.mapPorts
+      ? undefined
+      : new PortMappings({
+          limits,
+          clock,
+          privately,
+          runtime: parts.routers,
+          random: (length) => parts.random(length),
+          onChange: (mapping) => {
+            parts.emit({ type: 'portMapping', ...mapping })
+            this.pump()
+          },
+        })
+  }
+
+  /** The ports that a router maps to us, or was asked to. */
+  get mappings(): PortMapping[] {
+    return this.#mappings?.list ?? []
   }
 
   /** What it answers. */
@@ -175,12 +209,25 @@ export class Reach {
     this.#wait(nowMs)
   }
 
+  /** What is listened on is another now. */
+  listening(): void {
+    const ports = this.#parts.listened().filter((one) => this.#isMappable(one))
+    this.#mappings?.want(ports.map((one) => Number(one.split('/')[4])))
+    this.pump()
+  }
+
   /** Ends all of it. Idempotent. */
-  close(): void {
+  async close(): Promise<void> {
     this.#stopping.abort(new Error('the node stops'))
     this.#stopTimer?.()
     this.#dialBacks?.close()
     this.#checkers.clear()
+    await this.#mappings?.close()
+  }
+
+  #isMappable(address: Address): boolean {
+    if (!address.startsWith('/ip4/') || !isListenable(address)) return false
+    return this.#parts.privately || scopeOf(address) === 'private'
   }
 
   async #check(address: Address, checker: Known): Promise<void> {
@@ -216,8 +263,11 @@ export class Reach {
   }
 
   #candidates(): Address[] {
-    const { limits, privately } = this.#parts
-    const all = [...new Set(this.#parts.candidates())].filter(
+    const { limits, privately, announced } = this.#parts
+    const listened = this.#parts.listened()
+    const mapped = listened.flatMap((one) => this.#mappings?.outside(one) ?? [])
+    const found = [...mapped, ...listened, ...this.#parts.supposed()]
+    const all = [...new Set(announced.length > 0 ? announced : found)].filter(
       (one) => isListenable(one) && (privately || scopeOf(one) === 'public'),
     )
     return all.slice(0, limits.maxCheckedAddresses)

@@ -2,10 +2,14 @@
 import { P2pError } from '../errors.ts'
 
 import type { MulticastRuntime } from './multicast.ts'
+import type { RouterRuntime } from './routers.ts'
 import type { TlsRuntime } from './tls.ts'
 
 /** A browser reaches no multicast group. */
 export const multicastRuntime: MulticastRuntime | undefined = undefined
+
+/** A browser reaches no router. */
+export const routerRuntime: RouterRuntime | undefined = undefined
 
 /** @throws `P2pError` `unimplemented`, always */
 export async function readSecretFile(

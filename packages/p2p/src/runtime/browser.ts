@@ -6,6 +6,7 @@ export {
   createSecretFile,
   multicastRuntime,
   readSecretFile,
+  routerRuntime,
   tlsRuntime,
 } from './browser-missing.ts'
 export { transportRuntime } from './browser-transports.ts'

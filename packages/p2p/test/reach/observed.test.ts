@@ -47,3 +47,31 @@ test('addresses announced by hand are stronger than what peers say', async () =>
   }
   expect(home.addresses).toEqual([`${announce[0]}/p2p/${home.peer}`])
 })
+
+test('an address that one peer saw is announced once minDialBacks could dial it, and no more once they cannot', async () => {
+  await using internet = new Internet()
+  const clock = manualClock(Date.now())
+  const limits = { minDialBacks: 2, checkIntervalMs: 5000 }
+  const home = await internet.node('9.9.9.9', { listen: [INSIDE], limits }, 'none', { clock })
+  const outside = `${OUTSIDE}/p2p/${home.peer}`
+  const hosts = ['8.0.1.1', '8.0.2.1']
+  for (const host of hosts) {
+    const peer = await internet.node(host, {
+      reach: { dialBack: true },
+      limits: { dialTimeoutMs: 100 },
+    })
+    expect(home.addresses).not.toContain(outside)
+    await peer.connect(outside)
+  }
+  await vi.waitFor(() => {
+    expect(home.addresses).toContain(outside)
+  })
+  expect(home.reachability()).toMatchObject([{ address: OUTSIDE, state: 'reachable' }])
+  // Its router forgot the port.
+  internet.listeners.delete('9.9.9.9:7430')
+  clock.advance(5000)
+  await vi.waitFor(() => {
+    expect(home.reachability()).toMatchObject([{ state: 'unreachable' }])
+  })
+  expect(home.addresses).not.toContain(outside)
+})
