@@ -94,6 +94,11 @@ export class Terminal {
     return this.#paint(this.#io.stdout, '1', text)
   }
 
+  /** Text that warns. It says so in words, too. */
+  alarm(text: string): string {
+    return this.#paint(this.#io.stdout, '1;31', text)
+  }
+
   /** Text that steps back. */
   faint(text: string): string {
     return this.#paint(this.#io.stdout, '2', text)
