@@ -108,7 +108,7 @@ class LocalGuard implements Guard, NetworkDoor {
     this.#limits = Object.freeze({ ...DEFAULT_GUARD_LIMITS, ...limits })
     this.#knocks = new Knocks(this.#limits.maxKnocks)
     this.#tickets = new Tickets({ peer, limits: this.#limits, clock })
-    this.owner = new OwnerDesk({
+    const owner = new OwnerDesk({
       peer,
       vault,
       limits: this.#limits,
@@ -127,6 +127,8 @@ class LocalGuard implements Guard, NetworkDoor {
         this.#end()
       },
     })
+    this.owner = owner
+    vault.onIdle = () => void owner.lockIdle()
     if (vault.state === 'unlocked') this.#begin()
   }
 

@@ -126,9 +126,23 @@ export class OwnerDesk implements OwnerDoor {
   }
 
   async lock(): Promise<void> {
+    await this.#lock('owner')
+  }
+
+  /** Nobody used the vault for as long as it may stay open. It locks also where that cannot be written down. */
+  async lockIdle(): Promise<void> {
+    try {
+      await this.#lock('idle')
+    } catch {
+      this.#init.locking()
+      await this.#init.vault.lock()
+    }
+  }
+
+  async #lock(by: 'owner' | 'idle'): Promise<void> {
     if (!this.#init.isOpen()) return
     await this.#change(({ tx, journal }, { trail }) => {
-      trail.append(tx, journal, 'locked', { by: 'owner' })
+      trail.append(tx, journal, 'locked', { by })
     })
     this.#init.locking()
     await this.#init.vault.lock()

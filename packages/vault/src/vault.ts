@@ -178,6 +178,8 @@ function hold({ at, command, socket }: VaultInit, create: boolean, seams: VaultS
 
 /** A vault that this process holds. Made by `createVault` and `openVault`. */
 export class OpenVault implements Vault, AsyncDisposable {
+  /** Called in the place of `lock()` when `autoLockMs` passed without a use; has to see to it that `lock()` is called. */
+  onIdle: (() => void) | undefined
   readonly #held: Held
   readonly #limits: Readonly<VaultLimits>
   readonly #memory: SlabInit
@@ -536,8 +538,9 @@ export class OpenVault implements Vault, AsyncDisposable {
       if (this.#session === undefined) return
       // A clock that was set back must not keep the vault open.
       const idleMs = Math.max(this.#clock.nowMs() - this.#usedAtMs, 0)
-      if (idleMs >= after) void this.lock()
-      else this.#arm(after - idleMs)
+      if (idleMs < after) this.#arm(after - idleMs)
+      else if (this.onIdle === undefined) void this.lock()
+      else this.onIdle()
     })
   }
 

@@ -1,0 +1,36 @@
+/** A vault that nobody uses locks itself, and the guard in front of it knows. */
+import { manualClock } from '@stronghold/testkit'
+import { createVault, MemoryStore } from '@stronghold/vault'
+import { expect, test } from 'vitest'
+
+import { openGuard } from '../src/guard.ts'
+import { CI, HOME, signing, told } from './guard-of.ts'
+
+test('who asks after an idle time is told that it is locked, and the audit says by what', async () => {
+  const clock = manualClock(1_800_000_000_000)
+  const vault = await createVault(
+    {
+      at: new MemoryStore(),
+      credential: { keyFile: new Uint8Array(32).fill(7) },
+      autoLockMs: 60_000,
+    },
+    { clock },
+  )
+  await using guard = openGuard({ vault, peer: HOME }, { clock })
+  await guard.owner.addPeer(CI.peer, 'ci')
+  await guard.owner.addRule({
+    peers: ['ci'],
+    procedures: ['sign'],
+    paths: ['**'],
+    effect: 'allow',
+  })
+  clock.advance(59_999)
+  expect((await guard.owner.status()).locked).toBe(false)
+  clock.advance(60_000)
+  await expect.poll(async () => (await guard.owner.status()).locked).toBe(true)
+  expect(told(await guard.network.submit(CI, signing('x')))).not.toBe('internal')
+  await vault.unlock({ keyFile: new Uint8Array(32).fill(7) })
+  await using again = openGuard({ vault, peer: HOME }, { clock })
+  const events = (await again.owner.auditEntries()).map(({ event, facts }) => [event, facts['by']])
+  expect(events.at(-1)).toEqual(['locked', 'idle'])
+})
