@@ -4,7 +4,7 @@
  */
 import { toHex } from '@stronghold/core'
 import { formatTags, NO_PATH, placesOf, procedureOf } from '@stronghold/vault/catalog'
-import type { Procedure } from '@stronghold/vault/catalog'
+import type { Procedure, StepPlaces } from '@stronghold/vault/catalog'
 
 import type { Ask, Standing } from './approvals.ts'
 import { boundHash, ruleHash } from './hashes.ts'
@@ -45,15 +45,17 @@ export interface Reach {
  * What a chain reaches.
  *
  * @param recordAt - the record at a path now, or `undefined`
+ * @param places - of these steps, where the vault has read them already
  */
 export function reachOf(
   steps: readonly DecidedStep[],
   recordAt: (path: string) => BoundRecord | undefined,
+  places: readonly StepPlaces[] = placesOf(steps),
 ): Reach {
   const cells: Cell[] = []
   const touched: Touched[] = []
   const formats = new Set<string>()
-  for (const [index, roles] of placesOf(steps).entries()) {
+  for (const [index, roles] of places.entries()) {
     const step = steps[index]
     if (step === undefined) continue
     const { name, egress } = step.procedure
@@ -63,11 +65,11 @@ export function reachOf(
       if (tags.length === 0) cells.push(cell)
       for (const format of tags) cells.push({ ...cell, format })
     }
-    let places = 0
+    let count = 0
     for (const [role, found] of roles) {
       const leaves = step.procedure.roles[role]?.egress ?? egress
       for (const { path, version } of found) {
-        places++
+        count++
         add({ procedure: name, role, path, egress: leaves })
         const text = path.toString()
         const record = path === NO_PATH ? undefined : recordAt(text)
@@ -76,7 +78,7 @@ export function reachOf(
         touched.push({ step: index, procedure: name, role, path: text, ...bound })
       }
     }
-    if (places > 0) continue
+    if (count > 0) continue
     add({ procedure: name, role: NO_PATH, path: NO_PATH, egress })
     touched.push({ step: index, procedure: name, role: NO_PATH, path: NO_PATH })
   }
@@ -100,8 +102,8 @@ export interface DecideContext {
 export interface Decided {
   readonly decision: Decision
   readonly standing: Standing
-  /** 32 bytes. */
-  readonly boundHash: Uint8Array
+  /** What an approval or a receipt is bound to, 32 bytes: made when somebody asks for it. */
+  boundHash(): Uint8Array
 }
 
 /** Decides on what a request reaches. */
@@ -109,18 +111,20 @@ export function decideOn(reach: Reach, context: DecideContext): Decided {
   const { rules, memory, peer, known, tags, nowMs, requestHash, expiresAtMs } = context
   const decision = decide(rules, { peer, known, tags, cells: reach.cells, nowMs }, memory)
   const records = reach.touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
-  const hash = boundHash({ request: requestHash, records, expiresAtMs })
+  let made: Uint8Array | undefined
+  const bind = (): Uint8Array =>
+    (made ??= boundHash({ request: requestHash, records, expiresAtMs }))
   const ground = decision.decidedBy?.ground
   if (decision.verdict === 'ask' && ground?.kind === 'rule') {
     const ask: Ask = {
-      boundHash: toHex(hash),
+      boundHash: toHex(bind()),
       rule: ground.rule.id,
       ruleHash: toHex(ruleHash(ground.rule)),
     }
-    return { decision, standing: { verdict: 'ask', ask }, boundHash: hash }
+    return { decision, standing: { verdict: 'ask', ask }, boundHash: bind }
   }
   const verdict = decision.verdict === 'allow' ? 'allow' : 'deny'
-  return { decision, standing: { verdict }, boundHash: hash }
+  return { decision, standing: { verdict }, boundHash: bind }
 }
 
 /** The formats that something is signed in by a step, by their tags. */

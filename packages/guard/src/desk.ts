@@ -290,8 +290,9 @@ export class Desk {
     },
     expiresAtMs?: number,
   ): Looked {
-    const chain = this.#vault.read(asked.steps.map(stepOf))
-    const reach = reachOf(asked.steps.map(stepOf), (path) => recordAt(work.tx, path))
+    const decidedSteps = asked.steps.map(stepOf)
+    const chain = this.#vault.read(decidedSteps)
+    const reach = reachOf(decidedSteps, (path) => recordAt(work.tx, path), chain.places)
     const { peer, id, steps, reason, timeoutMs } = asked
     const { formats, touched } = reach
     const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
@@ -321,8 +322,9 @@ export class Desk {
   /** The same for what is held already; `undefined` where it cannot be read any more, which denies. */
   #lookAgain(work: Work, held: HeldRequest): Looked | undefined {
     try {
-      const chain = this.#vault.read(held.steps.map(stepOf))
-      const reach = reachOf(held.steps.map(stepOf), (path) => recordAt(work.tx, path))
+      const steps = held.steps.map(stepOf)
+      const chain = this.#vault.read(steps)
+      const reach = reachOf(steps, (path) => recordAt(work.tx, path), chain.places)
       // What it reserved itself must not stand in its own way.
       this.#ledger.release(work, held.reserved)
       const decided = this.#decide(work, held.peer, reach, held.requestHash, held.expiresAtMs)
@@ -387,22 +389,26 @@ export class Desk {
     const rules = looked.decided.decision.charges
     let outputs: Record<string, unknown>[]
     try {
-      outputs = tx.savepoint(() => tx.run(looked.chain))
+      outputs = tx.run(looked.chain)
     } catch (error) {
       const answer = hidden(failureOf(error, 'yes'))
       this.#write(work, held, looked, 'failed', { code: codeOf(error) })
       return { ...held, answer, steps: [] }
     }
     this.#ledger.count(work, rules)
+    if (!held.receipt) {
+      this.#write(work, held, looked, 'executed')
+      return { ...held, answer: { kind: 'done', outputs }, steps: [] }
+    }
+    const bound = looked.decided.boundHash()
     const result = resultHash(outputs)
-    const { facts, salts } = this.#trail.commitments(looked.decided.boundHash, result)
+    const { facts, salts } = this.#trail.commitments(bound, result)
     const position = this.#write(work, held, looked, 'executed', facts)
-    if (!held.receipt) return { ...held, answer: { kind: 'done', outputs }, steps: [] }
     const leaf = encodeLeaf({
       vault: this.#vaultId,
       peer: held.peer,
       id: fromHex(held.id),
-      bound: looked.decided.boundHash,
+      bound,
       result,
       ...salts,
       use: useOf(looked.reach.touched),
@@ -536,8 +542,7 @@ function deniedBy({ decided }: Looked): Refusal {
 }
 
 function recordAt(tx: VaultTransaction, path: string): BoundRecord | undefined {
-  const found = tx.find(path)
-  return found === undefined ? undefined : { id: found.id, version: found.version }
+  return tx.versionAt(path)
 }
 
 function failureOf(error: unknown, ran: 'no' | 'yes'): Refusal {

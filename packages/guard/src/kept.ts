@@ -23,13 +23,13 @@ interface KeptRow {
 export class Kept {
   readonly #rows = new Map<number, KeptRow>()
   readonly #rowOf = new Map<string, KeptRow>()
-  /** Those of the transaction that is running. */
-  readonly #fresh = new Map<string, HeldRequest>()
+  /** Those of the transaction that is running, encoded: what has no form fails alone. */
+  readonly #fresh = new Map<string, Uint8Array>()
   #next = 0
 
   /** Remembers a request that has no row yet; `write` gives it one. */
   add(journal: Journal, held: HeldRequest): void {
-    journal.set(this.#fresh, requestKey(held.peer, held.id), held)
+    journal.set(this.#fresh, requestKey(held.peer, held.id), encodeOne(held))
   }
 
   /** What the rows hold. @throws `SyntaxError` for one that this program did not write */
@@ -74,7 +74,7 @@ export class Kept {
     const next = this.#next
     this.#fresh.clear()
     journal.did(() => {
-      for (const [key, held] of fresh) this.#fresh.set(key, held)
+      for (const [key, bytes] of fresh) this.#fresh.set(key, bytes)
       this.#next = next
     })
     for (const some of portions(fresh)) {
@@ -130,11 +130,10 @@ interface Portion {
 }
 
 /** What goes into one row each. */
-function* portions(fresh: Iterable<readonly [string, HeldRequest]>): Generator<Portion[]> {
+function* portions(fresh: Iterable<readonly [string, Uint8Array]>): Generator<Portion[]> {
   let some: Portion[] = []
   let length = 0
-  for (const [key, held] of fresh) {
-    const bytes = encodeOne(held)
+  for (const [key, bytes] of fresh) {
     if (some.length > 0 && length + bytes.byteLength > MAX_KEPT_ROW_BYTES) {
       yield some
       some = []

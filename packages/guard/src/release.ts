@@ -11,6 +11,7 @@ export class Release {
   readonly #leaves: readonly Uint8Array[]
   readonly #certificate: Uint8Array | null
   #head: SignedHead | undefined
+  #encoded: Uint8Array | undefined
   #receipts: ReadonlyMap<string, Uint8Array> | undefined
 
   /** @param leaves - of all receipts of this commit (`audit.md §4`) */
@@ -26,7 +27,7 @@ export class Release {
 
   /** The signed head, CBOR. */
   get head(): Uint8Array {
-    return encode(this.#signed())
+    return (this.#encoded ??= encode(this.#signed()))
   }
 
   /** The receipt around a leaf. @throws `RangeError` for a leaf of another commit */

@@ -36,6 +36,8 @@ export interface Chain {
   readonly steps: readonly ReadyStep[]
   /** Every record that it touches, in which role. Never empty. */
   readonly footprint: readonly Triple[]
+  /** The same by step and role. */
+  readonly places: readonly StepPlaces[]
   /** Whether each of its procedures may be asked for from another machine. */
   readonly remote: boolean
 }
@@ -103,6 +105,7 @@ export class Engine {
         steps.map(({ procedure, input }) => Object.freeze({ procedure, input })),
       ),
       footprint: Object.freeze(triples),
+      places: Object.freeze(places),
       remote: steps.every(({ procedure }) => procedure.remote),
     })
     this.#read.set(chain, steps)

@@ -53,6 +53,12 @@ export const MAX_KEY_FILE_BYTES: number = 64 * 1024
 /** Most rounds of the KDF of an OpenSSH private key, a constant: some ten seconds. More is a `RangeError` before any is computed. */
 export const MAX_BCRYPT_ROUNDS = 1024
 
+/** Sealed rows that are kept in memory, in bytes, a constant: past it the oldest are read again from the disk. */
+export const MAX_ROW_CACHE_BYTES: number = 1024 * 1024
+
+/** Longest sealed row that is kept so, in bytes, a constant. A longer one is read each time. */
+export const MAX_CACHED_ROW_BYTES: number = 128 * 1024
+
 /** Longest readable half of a header, in bytes, a constant; a longer one is a damaged header (`unlock_failed`). */
 export const MAX_HEADER_BYTES: number = 64 * 1024
 

@@ -23,6 +23,7 @@ import {
 } from './seal.ts'
 import type { Keys, Random } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
+import { RowCache } from './row-cache.ts'
 import { SealedRows } from './sealed-rows.ts'
 import { sodium } from './sodium.ts'
 import { FIRST_LOOSE_KIND } from './stores/store.ts'
@@ -114,6 +115,7 @@ export interface RekeyInit {
  */
 export class Rows implements RowReader, Disposable {
   readonly #store: Store
+  readonly #cache: RowCache
   readonly #clock: () => number
   readonly #random: Random
   readonly #vault: Uint8Array
@@ -130,6 +132,7 @@ export class Rows implements RowReader, Disposable {
 
   private constructor(store: Store, keys: Keys, init: RowsInit, found: Found) {
     this.#store = store
+    this.#cache = new RowCache(store)
     this.#keys = keys
     this.#clock = init.nowMs ?? Date.now
     this.#random =
@@ -231,13 +234,13 @@ export class Rows implements RowReader, Disposable {
 
   get(kind: number, id: Uint8Array): Uint8Array | undefined {
     this.#ready()
-    const row = this.#store.row(kind, id)
+    const row = this.#cache.row(kind, id)
     return row === undefined ? undefined : this.#openRow(row)
   }
 
   open(kind: number, id: Uint8Array, slab: Slab): Secret | undefined {
     this.#ready()
-    const row = this.#store.row(kind, id)
+    const row = this.#cache.row(kind, id)
     return row === undefined ? undefined : this.#openSecret(row, slab)
   }
 
@@ -322,7 +325,7 @@ export class Rows implements RowReader, Disposable {
     let after: readonly (() => void)[]
     let result: T
     try {
-      const tx = new Writing(this.#store, this.#state, this.#vault, this.#keys, this.#random)
+      const tx = new Writing(this.#cache, this.#state, this.#vault, this.#keys, this.#random)
       try {
         result = body(tx)
       } finally {
@@ -385,6 +388,7 @@ export class Rows implements RowReader, Disposable {
       }
     }
     this.#busy = true
+    this.#cache.clear()
     try {
       this.#write(
         {
@@ -431,6 +435,7 @@ export class Rows implements RowReader, Disposable {
     }
     const unclear = this.#unclear
     if (unclear === undefined) return
+    this.#cache.clear()
     this.#store.reopen()
     const header = this.#store.header()
     const written = header !== undefined && same(header, unclear.header)
@@ -474,7 +479,7 @@ export class Rows implements RowReader, Disposable {
     const put: StoredRow[] = []
     const remove: RowName[] = []
     for (const { name, row } of layer.rows.values()) {
-      const before = this.#store.row(name.kind, name.id)
+      const before = this.#cache.row(name.kind, name.id)
       if (before !== undefined) {
         sum.subtract(before)
         rows--
@@ -509,6 +514,8 @@ export class Rows implements RowReader, Disposable {
       openHeader,
       () => state,
     )
+    this.#cache.changed(put)
+    this.#cache.changed(remove)
   }
 
   #plainDigest(layer: Layer): Uint8Array {

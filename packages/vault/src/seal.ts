@@ -20,6 +20,28 @@ const TAG_BYTES = 16
 /** Fills with random bytes. A seam for tests; elsewhere libsodium's. */
 export type Random = (out: Uint8Array) => void
 
+/** Bytes drawn from libsodium at a time for nonces: a call of its own for each costs more than sealing. */
+const POOL_BYTES = 4080
+
+/** Random bytes for nonces, which are no secret: libsodium's, drawn many at a time, each given out once. */
+export function nonces(): Random {
+  const pool = new Uint8Array(POOL_BYTES)
+  let at = POOL_BYTES
+  return (out) => {
+    const { byteLength } = out
+    if (byteLength > POOL_BYTES) {
+      sodium.randombytes_buf(out)
+      return
+    }
+    if (at + byteLength > POOL_BYTES) {
+      sodium.randombytes_buf(pool)
+      at = 0
+    }
+    out.set(pool.subarray(at, at + byteLength))
+    at += byteLength
+  }
+}
+
 /** The keys that a data key gives (§3), in locked memory. Disposing wipes them. */
 export interface Keys extends Disposable {
   readonly row: Secret

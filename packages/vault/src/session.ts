@@ -12,6 +12,7 @@ import { infoOf, listRecords } from './info.ts'
 import type { RecordInfo } from './info.ts'
 import type { VaultLimits } from './limits.ts'
 import type { Registry } from './procedures/registry.ts'
+import { idBytes, newest } from './record.ts'
 import type { StoredRecord } from './record.ts'
 import { RECORD_KIND, Records, SYSTEM_KIND } from './records.ts'
 import type { RecordChanges } from './records.ts'
@@ -258,6 +259,14 @@ export class VaultTransaction {
   find(path: string): RecordInfo | undefined {
     const record = this.#parts.records.at(path)
     return record === undefined ? undefined : infoOf(record)
+  }
+
+  /** Id, 16 bytes, and newest version of the record at a path, as this transaction sees it. */
+  versionAt(path: string): { readonly id: Uint8Array; readonly version: number } | undefined {
+    const record = this.#parts.records.at(path)
+    return record === undefined
+      ? undefined
+      : { id: idBytes(record.id), version: newest(record).number }
   }
 
   /** The records that a pattern matches, in the order of paths. */

@@ -12,7 +12,8 @@ import { assertName, openRow, openSecret } from './row.ts'
 import { entryAssociated, rowAssociated, seal } from './seal.ts'
 import type { Keys, Random } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
-import type { Store, StoredRow, RowName } from './stores/store.ts'
+import type { StoredRow, RowName } from './stores/store.ts'
+import type { StoreReader } from './row-cache.ts'
 
 /** A row, opened. */
 export interface OpenedRow {
@@ -65,7 +66,7 @@ export interface Transaction extends RowReader {
 
 /** The one implementation. */
 export class Writing implements Transaction {
-  readonly #store: Store
+  readonly #store: StoreReader
   readonly #state: SealedHeader
   readonly #vault: Uint8Array
   readonly #keys: Keys
@@ -77,7 +78,13 @@ export class Writing implements Transaction {
   /** What is left when every savepoint has ended. */
   readonly base: Layer = new Layer()
 
-  constructor(store: Store, state: SealedHeader, vault: Uint8Array, keys: Keys, random: Random) {
+  constructor(
+    store: StoreReader,
+    state: SealedHeader,
+    vault: Uint8Array,
+    keys: Keys,
+    random: Random,
+  ) {
     this.#store = store
     this.#state = state
     this.#vault = vault

@@ -28,7 +28,7 @@ import { assertOptions, Request } from './request.ts'
 import { assertName } from './row.ts'
 import { nothingHappened, Rows } from './rows.ts'
 import type { FoundEntry, OpenedRow } from './rows.ts'
-import { deriveKeys } from './seal.ts'
+import { deriveKeys, nonces } from './seal.ts'
 import type { Random } from './seal.ts'
 import { Slab } from './secret.ts'
 import type { Locked, SlabInit } from './secret.ts'
@@ -186,6 +186,7 @@ export class OpenVault implements Vault, AsyncDisposable {
   readonly #autoLockMs: number | undefined
   readonly #clock: Clock
   readonly #random: Random
+  readonly #nonces: Random
   #slab: Slab
   #secp256k1: Secp256k1 | undefined
   #session: Session | undefined
@@ -216,6 +217,7 @@ export class OpenVault implements Vault, AsyncDisposable {
     this.#memory = init.memory ?? {}
     this.#autoLockMs = autoLockMs
     this.#clock = clock
+    this.#nonces = random ?? nonces()
     this.#random =
       random ??
       ((out) => {
@@ -266,7 +268,7 @@ export class OpenVault implements Vault, AsyncDisposable {
       vault,
       openHeader: encodeOpenHeader({ vault, unlockers: [unlocker] }),
       nowMs: timeOf(this.#clock),
-      random: this.#random,
+      random: this.#nonces,
       ...origin,
       first: (tx) => {
         if (from === undefined) putHeadSeed(tx, slab)
@@ -295,7 +297,7 @@ export class OpenVault implements Vault, AsyncDisposable {
       try {
         rows = Rows.open(this.#store(), keys, {
           nowMs: timeOf(this.#clock),
-          random: this.#random,
+          random: this.#nonces,
         })
       } catch (error) {
         keys[Symbol.dispose]()

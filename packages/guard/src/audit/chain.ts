@@ -14,7 +14,12 @@ export function firstHead(vault: Uint8Array): Uint8Array {
 /** The head behind an entry, 32 bytes. `head` is the one before it, `position` counts from 0. */
 export function nextHead(head: Uint8Array, position: number, entry: Uint8Array): Uint8Array {
   assertBytes(head, 'head', 32)
-  const place = new Uint8Array(8)
-  new DataView(place.buffer).setBigUint64(0, BigInt(position))
-  return sha256(concat([DOMAIN, head, place, entry]))
+  const bytes = new Uint8Array(DOMAIN.byteLength + 40 + entry.byteLength)
+  bytes.set(DOMAIN)
+  bytes.set(head, DOMAIN.byteLength)
+  const place = new DataView(bytes.buffer, DOMAIN.byteLength + 32, 8)
+  place.setUint32(0, Math.floor(position / 2 ** 32))
+  place.setUint32(4, position % 2 ** 32)
+  bytes.set(entry, DOMAIN.byteLength + 40)
+  return sha256(bytes)
 }

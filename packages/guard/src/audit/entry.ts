@@ -225,6 +225,22 @@ const EVENTS: { readonly [E in AuditEvent]: Fields<AuditFacts[E]> } = {
   checkpoint: { required: { before: uint, head } },
 }
 
+/** The same by name, for whoever checks entry after entry. */
+const FORMS: ReadonlyMap<
+  string,
+  { readonly checks: ReadonlyMap<string, Check>; readonly required: readonly string[] }
+> = new Map(
+  Object.entries(EVENTS).map(
+    ([event, { required, optional = {} }]: [string, Fields<Record<string, unknown>>]) => [
+      event,
+      {
+        checks: new Map<string, Check>(Object.entries({ ...required, ...optional })),
+        required: Object.keys(required),
+      },
+    ],
+  ),
+)
+
 /**
  * An entry as bytes.
  *
@@ -232,22 +248,21 @@ const EVENTS: { readonly [E in AuditEvent]: Fields<AuditFacts[E]> } = {
  *   `RangeError` past `MAX_AUDIT_ENTRY_BYTES`
  */
 export function encodeEntry({ at, event, facts }: NewEntry): Uint8Array {
-  if (!Object.hasOwn(EVENTS, event)) throw wrong(event, 'an unknown event')
+  const form = FORMS.get(event)
+  if (form === undefined) throw wrong(event, 'an unknown event')
   if (!uint(at)) throw wrong(event, 'no time')
-  const checks: {
-    readonly required: Readonly<Record<string, Check>>
-    readonly optional?: Readonly<Record<string, Check>>
-  } = EVENTS[event]
-  const all = { ...checks.required, ...checks.optional }
-  const given = Object.entries(facts).filter(([, value]) => value !== undefined)
-  for (const [name, value] of given) {
-    const check = Object.hasOwn(all, name) ? all[name] : undefined
+  const given: Readonly<Record<string, unknown>> = facts
+  for (const name of Object.keys(given)) {
+    const value = given[name]
+    if (value === undefined) continue
+    const check = form.checks.get(name)
     if (check === undefined) throw wrong(event, `an unknown field ${quoted(name)}`)
     if (!check(value)) throw wrong(event, `${name} of another form`)
   }
-  const names = new Set(given.map(([name]) => name))
-  const missing = Object.keys(checks.required).find((name) => !names.has(name))
-  if (missing !== undefined) throw wrong(event, `no ${missing}`)
+  for (const name of form.required) {
+    const isGiven = Object.hasOwn(given, name) && given[name] !== undefined
+    if (!isGiven) throw wrong(event, `no ${name}`)
+  }
   return encode({ at, event, facts }, { maxBytes: MAX_AUDIT_ENTRY_BYTES })
 }
 

@@ -137,15 +137,18 @@ export function formatTag(format: SignFormat | MacFormat): string {
 export function formatTags(procedure: string, input: unknown): readonly string[] {
   if (procedure !== 'sign' && procedure !== 'mac') return []
   const { as, message } = (input ?? {}) as { as?: unknown; message?: unknown }
-  const given =
-    procedure === 'sign' ? signFormat.optional().safeParse(as) : macFormat.optional().safeParse(as)
-  if (!given.success) throw new TypeError('Cannot tell format: it fits none')
-  const fallback: SignFormat | MacFormat =
-    procedure === 'sign' ? formatOf({}) : ({ format: 'hmac' } as const)
-  const tag = formatTag(given.data ?? fallback)
+  const tag = formatTag(procedure === 'sign' ? readAs(as, signFormat) : readAs(as, macFormat))
   if (tag !== 'raw' && tag !== 'hmac') return [tag]
   const like = message instanceof Uint8Array ? looksLike(message) : 'digest'
   return like === undefined ? [tag] : [tag, like]
+}
+
+/** The format that an input names, or the default. */
+function readAs(as: unknown, schema: typeof signFormat | typeof macFormat): SignFormat | MacFormat {
+  if (as === undefined) return schema === signFormat ? formatOf({}) : { format: 'hmac' }
+  const given = schema.safeParse(as)
+  if (!given.success) throw new TypeError('Cannot tell format: it fits none')
+  return given.data
 }
 
 /**
@@ -182,9 +185,12 @@ function ssh(message: Uint8Array): string | undefined {
 }
 
 const COMMIT = /^(?:commit [0-9]+\0)?tree (?:[0-9a-f]{40}|[0-9a-f]{64})\n/
+const GIT_BEGINNINGS: ReadonlySet<number | undefined> = new Set([0x63, 0x6f, 0x74])
 const TAG = /^(?:tag [0-9]+\0)?object (?:[0-9a-f]{40}|[0-9a-f]{64})\ntype /
 
 function isGit(message: Uint8Array): boolean {
+  // Decoding is most of the work, and nothing else begins like one: c, o or t.
+  if (!GIT_BEGINNINGS.has(message[0])) return false
   const head = latin1(message.subarray(0, 128))
   return COMMIT.test(head) || TAG.test(head)
 }
@@ -204,7 +210,8 @@ function isJws(message: Uint8Array): boolean {
 
 /** EIP-191: byte 0x19. EIP-2718: a type below 0x80, then an RLP list; before it, the list alone. */
 function ethereum(message: Uint8Array): string | undefined {
-  const [first = 0xff, second] = message
+  const first = message[0] ?? 0xff
+  const second = message[1]
   if (first === 0x19 && second === 0x45) return 'ethereum:eip191'
   if (first === 0x19 && second === 0x01) return 'ethereum:eip712'
   if (first === 0x19 && second === 0x00) return 'ethereum'
@@ -225,15 +232,17 @@ function isRlpList(message: Uint8Array, from: number): boolean {
 }
 
 function sshString(message: Uint8Array, from: number): Uint8Array | undefined {
-  const [a, b, c = 0, d = 0] = message.subarray(from, from + 4)
   // Names and identifiers are short: two bytes of length are zeros.
-  if (a !== 0 || b !== 0) return undefined
-  const end = from + 4 + c * 256 + d
+  if (message[from] !== 0 || message[from + 1] !== 0) return undefined
+  const end = from + 4 + (message[from + 2] ?? 0) * 256 + (message[from + 3] ?? 0)
   return message.byteLength < end ? undefined : message.subarray(from + 4, end)
 }
 
 function begins(message: Uint8Array, from: number, text: string): boolean {
-  return latin1(message.subarray(from, from + text.length)) === text
+  for (let i = 0; i < text.length; i++) {
+    if (message[from + i] !== text.charCodeAt(i)) return false
+  }
+  return true
 }
 
 function latin1(bytes: Uint8Array): string {
