@@ -75,15 +75,63 @@ export const SETTINGS = {
     schema: duration,
     usual: '0',
   },
+  'net.ban': {
+    says: 'IP addresses and prefixes that no connection is made with',
+    schema: z
+      .array(z.string().regex(/^[0-9a-fA-F.:]{2,45}(?:\/[0-9]{1,3})?$/, 'no IP address or prefix'))
+      .max(256)
+      .readonly(),
+    usual: [],
+  },
+  'reach.check': {
+    says: 'have peers check which addresses of this machine others can reach (AutoNAT)',
+    schema: z.boolean(),
+    usual: true,
+  },
+  'reach.map_ports': {
+    says: "ask the network's router to let through the ports that are listened on (UPnP)",
+    schema: z.boolean(),
+    usual: false,
+  },
   'relay.use': {
     says: 'relays that `up` is reached through, each RELAY-ADDRESS/p2p-circuit',
     schema: addresses,
     usual: [],
   },
+  'relay.punch': {
+    says: 'try for a direct connection once one through a relay stands',
+    schema: z.boolean(),
+    usual: true,
+  },
   'find.mdns': {
     says: 'find peers on this network, and let them find this one (mDNS)',
     schema: z.boolean(),
     usual: true,
+  },
+  'find.rendezvous': {
+    says: 'rendezvous points at which peers are found, each ADDRESS/p2p/PEER-ID',
+    schema: addresses,
+    usual: [],
+  },
+  'find.dht': {
+    says: 'find peers by asking ones way through a network of others (Kademlia)',
+    schema: z.boolean(),
+    usual: false,
+  },
+  'find.dht_network': {
+    says: 'which network: `private`, one of Strongholds; `public`, that of strangers; or a protocol id, as /example/kad/1.0.0',
+    schema: z
+      .string()
+      .regex(
+        /^(?:private|public|\/[\x21-\x7e]{1,127})$/,
+        'neither private, public nor a protocol id',
+      ),
+    usual: 'private',
+  },
+  'find.dht_bootstrap': {
+    says: 'where that network is entered, each ADDRESS/p2p/PEER-ID',
+    schema: addresses,
+    usual: [],
   },
   'approvals.notify': {
     says: 'program, with its arguments, that is run for what a person is asked; it gets JSON on stdin',

@@ -21,6 +21,8 @@ export interface Home {
   /** Its peer id, as text: what else needs the key to be read. */
   readonly identityPublic: string
   readonly peers: string
+  /** On what terms it serves as a relay. */
+  readonly relay: string
   readonly vault: string
   readonly adminToken: string
   readonly approverToken: string
@@ -52,6 +54,7 @@ export function locateHome(io: Pick<Io, 'env' | 'cwd' | 'userHome'>, option?: st
     identity: join(path, 'identity'),
     identityPublic: join(path, 'identity.pub'),
     peers: join(path, 'peers.json'),
+    relay: join(path, 'relay.json'),
     vault: join(path, 'vault'),
     adminToken: join(path, 'admin.token'),
     approverToken: join(path, 'approver.token'),

@@ -24,6 +24,10 @@ export const MAX_STEPS = 16
 export const MAX_SOCKET_PATH_BYTES = 103
 /** Most approvals that a live view holds. What is more appears when there is room. */
 export const MAX_WATCHED = 256
+/** Longest that an approval is remembered, in milliseconds, as the guard has it. */
+export const MAX_APPROVED_MS: number = 24 * 3_600_000
+/** Fewest columns for a table of what waits. With fewer, each takes two lines. */
+export const NARROW_COLUMNS = 60
 /** Most of what has ended that a live view remembers. The oldest is forgotten. */
 export const MAX_WATCHED_ENDED = 64
 /** How long something has to be on the screen before it can be decided, in milliseconds. A key that comes sooner is told so. */
@@ -52,3 +56,13 @@ export const MAX_WAIT_MS: number = 24 * 3_600_000
 export const MAX_REASON_LENGTH = 256
 /** How long it is tried to tell that an answer has arrived, in milliseconds. Then the other side forgets it by itself. */
 export const ACKNOWLEDGE_MS = 2000
+/** Most peers that a relay allows, denies, or gives a quota by name. One more is refused. */
+export const MAX_RELAY_PEERS = 4096
+/** Peers of which it is remembered what they say of themselves. The oldest is forgotten. */
+export const MAX_HEARD_PEERS = 256
+/** Addresses of this machine that peers told. The oldest is forgotten. */
+export const MAX_HEARD_ADDRESSES = 64
+/** Most round trips that one call measures. */
+export const MAX_PINGS = 10_000
+/** Longest search for peers, in milliseconds. */
+export const MAX_FIND_MS: number = 24 * 3_600_000

@@ -48,26 +48,18 @@ type UpCall = Call<typeof UP_OPTIONS>
 async function stay(call: UpCall): Promise<void> {
   const { io, home, config, terminal, options } = call
   const { serve } = await import('../daemon/serve.ts')
-  const { findInitOf } = await import('../node/running.ts')
-  const stopped = Promise.withResolvers<undefined>()
+  const { networkOf } = await import('../node/running.ts')
+  const stopped = Promise.withResolvers<Error | undefined>()
   using _ending = io.onEnding(() => {
     stopped.resolve(undefined)
   })
-  const find = findInitOf(config)
   await using serving = await serve({
     io,
     home,
     config,
     kind: 'up',
     command: 'up',
-    node: {
-      listen: config.list('listen'),
-      ...(config.list('announce').length === 0 ? {} : { announce: config.list('announce') }),
-      ...(config.list('relay.use').length === 0
-        ? {}
-        : { relay: { use: config.list('relay.use') } }),
-      ...(find === undefined ? {} : { find }),
-    },
+    node: networkOf(config),
   })
   const { keeper } = serving
   const isUnlocked =

@@ -10,10 +10,17 @@ import { LIFE_METHODS, lifeOf } from './life.ts'
 import type { LifeDoor } from './life.ts'
 import { PAIRING_METHODS, pairingOf } from './pairing.ts'
 import type { PairingDoor } from './pairing.ts'
+import { NET_METHODS, netOf } from './net.ts'
+import type { NetDoor } from './net.ts'
 import type { RunningNode } from './running.ts'
 
+import { PEERS_METHODS, peersOf } from './peers.ts'
+import type { PeersDoor } from './peers.ts'
+import { RELAY_METHODS, relayOf } from './relay.ts'
+import type { RelayDoor } from './relay.ts'
 /** What can be asked of a node, here or in a daemon. */
-export type NodeDoor = LifeDoor & PairingDoor
+import { Watch } from './watch.ts'
+export type NodeDoor = LifeDoor & AskingDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
 
 /** Every method of the node door. */
 export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
@@ -23,7 +30,15 @@ export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
 
 /** The door of a node in this process. */
 export function nodeDoorOf(running: RunningNode): NodeDoor {
-  return { ...lifeOf(running), ...pairingOf(running) }
+  const watch = new Watch(running.node)
+  return {
+    ...lifeOf(running),
+    ...askingOf(running),
+    ...pairingOf(running),
+    ...peersOf(running, watch),
+    ...netOf(running, watch),
+    ...relayOf(running),
+  }
 }
 
 /** The door at the other end of a socket. */

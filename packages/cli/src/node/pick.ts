@@ -46,7 +46,11 @@ export async function withNode<T>(
   const running = await openRunningNode({
     ...init,
     kind: 'call',
-    node: find === undefined ? {} : { find },
+    node: {
+      relay: { punch: init.config.switch('relay.punch') },
+      reach: { check: false },
+      ...(find === undefined ? {} : { find }),
+    },
   })
   try {
     return await work(nodeDoorOf(running))

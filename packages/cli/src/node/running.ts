@@ -7,6 +7,8 @@ import type { Config } from '../config.ts'
 import { makeHome } from '../home.ts'
 import type { Home } from '../home.ts'
 import type { Io } from '../io.ts'
+import { readTerms } from '../relay-terms.ts'
+import { applyTerms } from './terms.ts'
 
 /** What the parts of the node door stand on. */
 export interface RunningNode {
@@ -29,7 +31,10 @@ export interface OpenNodeInit {
   readonly kind: RunningNode['kind']
   readonly stop?: () => void
   /** What differs from a node that only asks. */
-  readonly node?: Pick<NodeInit, 'listen' | 'announce' | 'relay' | 'find' | 'firewall' | 'limits'>
+  readonly node?: Pick<
+    NodeInit,
+    'listen' | 'announce' | 'relay' | 'find' | 'reach' | 'firewall' | 'limits'
+  >
 }
 
 /**
@@ -43,6 +48,12 @@ export async function openRunningNode(init: OpenNodeInit): Promise<RunningNode> 
   makeHome(home)
   const node = await createNode({ identity: home.identity, ...init.node })
   await takeBook(node, home)
+  for (const address of config.list('net.ban')) node.ban(address)
+  if (node.relay.status().serving !== undefined) {
+    // The rest it was made with.
+    const terms = readTerms(home)
+    await applyTerms(node, { ...terms, denied: [] }, terms)
+  }
   return { node, home, config, clock: io.clock, kind, startedAtMs: io.clock.nowMs(), stop }
 }
 
@@ -61,5 +72,28 @@ export async function takeBook(node: Node, home: Home): Promise<void> {
 
 /** How peers are found, as the configuration says. */
 export function findInitOf(config: Config): FindInit | undefined {
-  return config.switch('find.mdns') ? { mdns: true } : undefined
+  const points = config.list('find.rendezvous')
+  const bootstrap = config.list('find.dht_bootstrap')
+  const network = config.text('find.dht_network') ?? 'private'
+  const find: FindInit = {
+    ...(config.switch('find.mdns') ? { mdns: true } : {}),
+    ...(points.length === 0 ? {} : { rendezvous: { points } }),
+    ...(config.switch('find.dht') ? { kademlia: { network, bootstrap } } : {}),
+  }
+  return Object.keys(find).length === 0 ? undefined : find
+}
+
+/** How a node that stays is reached and finds others, as the configuration says. */
+export function networkOf(
+  config: Config,
+): Pick<NodeInit, 'listen' | 'announce' | 'relay' | 'find' | 'reach'> {
+  const announce = config.list('announce')
+  const find = findInitOf(config)
+  return {
+    listen: config.list('listen'),
+    ...(announce.length === 0 ? {} : { announce }),
+    relay: { use: config.list('relay.use'), punch: config.switch('relay.punch') },
+    reach: { check: config.switch('reach.check'), mapPorts: config.switch('reach.map_ports') },
+    ...(find === undefined ? {} : { find }),
+  }
 }
