@@ -8,24 +8,27 @@ import type { DoorTable, DoorTransport, SocketCalls } from '@stronghold/guard/so
 
 import { LIFE_METHODS, lifeOf } from './life.ts'
 import type { LifeDoor } from './life.ts'
-import { PAIRING_METHODS, pairingOf } from './pairing.ts'
-import type { PairingDoor } from './pairing.ts'
 import { NET_METHODS, netOf } from './net.ts'
 import type { NetDoor } from './net.ts'
-import type { RunningNode } from './running.ts'
-
+import { PAIRING_METHODS, pairingOf } from './pairing.ts'
+import type { PairingDoor } from './pairing.ts'
 import { PEERS_METHODS, peersOf } from './peers.ts'
 import type { PeersDoor } from './peers.ts'
 import { RELAY_METHODS, relayOf } from './relay.ts'
 import type { RelayDoor } from './relay.ts'
-/** What can be asked of a node, here or in a daemon. */
+import type { RunningNode } from './running.ts'
 import { Watch } from './watch.ts'
-export type NodeDoor = LifeDoor & AskingDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
+
+/** What can be asked of a node, here or in a daemon. */
+export type NodeDoor = LifeDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
 
 /** Every method of the node door. */
 export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
   ...LIFE_METHODS,
   ...PAIRING_METHODS,
+  ...PEERS_METHODS,
+  ...NET_METHODS,
+  ...RELAY_METHODS,
 })
 
 /** The door of a node in this process. */
@@ -33,7 +36,6 @@ export function nodeDoorOf(running: RunningNode): NodeDoor {
   const watch = new Watch(running.node)
   return {
     ...lifeOf(running),
-    ...askingOf(running),
     ...pairingOf(running),
     ...peersOf(running, watch),
     ...netOf(running, watch),
