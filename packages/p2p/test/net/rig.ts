@@ -5,6 +5,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -14,6 +15,19 @@ export type Ports = 'kept' | 'random'
 /** What a process of the rig said. */
 export type Line = Readonly<Record<string, unknown>> & { readonly type: string }
 
+/** A cable that is slow, loses packets, and can be cut. */
+export interface Cable {
+  /** From then on nothing comes through; whoever waits hears nothing. */
+  cut(): void
+  mend(): void
+}
+
+/** How bad a cable is: one way each. */
+export interface Badness {
+  readonly delayMs: number
+  readonly lossPercent: number
+}
+
 /** A process on a host. */
 export interface Process {
   readonly lines: Line[]
@@ -22,6 +36,7 @@ export interface Process {
 }
 
 const HOST = fileURLToPath(new URL('host.ts', import.meta.url))
+const CABLE = fileURLToPath(new URL('cable.py', import.meta.url))
 
 /** Why the rig cannot be made here; undefined where it can. */
 export function whyNot(): string | undefined {
@@ -34,6 +49,12 @@ export function whyNot(): string | undefined {
   const translates = spawnSync('ip', ['netns', 'exec', name, ...MASQUERADE('lo', 'kept')])
   spawnSync('ip', ['netns', 'del', name])
   return translates.status === 0 ? undefined : 'no address translation in this kernel'
+}
+
+/** Why no bad cable can be made here; undefined where one can. */
+export function whyNoCable(): string | undefined {
+  if (spawnSync('python3', ['-V']).status !== 0) return 'no python3'
+  return existsSync('/dev/net/tun') ? undefined : 'no /dev/net/tun'
 }
 
 const MASQUERADE = (out: string, ports: Ports): string[] => [
@@ -63,16 +84,49 @@ export class Rig implements AsyncDisposable {
     const router = `${name}-r`
     this.#namespace(router)
     this.#namespace(name)
+    this.#join(name, 'eth', router, 'lan')
+    this.#route(name, number, ports)
+  }
+
+  /** The same, by a bad cable. */
+  async farBehind(name: string, number: number, ports: Ports, bad: Badness): Promise<Cable> {
+    const router = `${name}-r`
+    this.#namespace(router)
+    this.#namespace(name)
+    const cable = await this.#badly(name, 'eth', router, 'lan', bad)
+    this.#route(name, number, ports)
+    return cable
+  }
+
+  /**
+   * The router of a host forgets who is connected, and gets another address outside.
+   *
+   * @param downMs - how long nothing comes through
+   */
+  async restartRouter(name: string, number: number, downMs: number): Promise<void> {
+    const router = `${name}-r`
+    this.#in(router, 'ip', 'link', 'set', 'wan', 'down')
+    await new Promise((resolve) => {
+      setTimeout(resolve, downMs)
+    })
+    this.#in(router, 'ip', 'addr', 'flush', 'dev', 'wan')
+    this.#in(router, 'ip', 'addr', 'add', `198.51.100.${50 + number}/24`, 'dev', 'wan')
+    this.#in(router, 'ip', 'link', 'set', 'wan', 'up')
+  }
+
+  #route(name: string, number: number, ports: Ports): void {
+    const router = `${name}-r`
     // From the router to the outside.
     this.#join(router, 'wan', 'out', `p${number}`)
     this.#in('out', 'ip', 'link', 'set', `p${number}`, 'master', 'lan0')
     this.#in(router, 'ip', 'addr', 'add', `198.51.100.${10 + number}/24`, 'dev', 'wan')
     // From the host to its router.
-    this.#join(name, 'eth', router, 'lan')
     this.#in(router, 'ip', 'addr', 'add', `10.0.${number}.1/24`, 'dev', 'lan')
     this.#in(name, 'ip', 'addr', 'add', `10.0.${number}.2/24`, 'dev', 'eth')
     this.#in(name, 'ip', 'route', 'add', 'default', 'via', `10.0.${number}.1`)
     this.#in(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    // A connection that it did not see begin is none.
+    this.#in(router, 'sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0')
     this.#in(router, ...MASQUERADE('wan', ports))
     // As routers at home do: what nobody inside asked for is met with silence.
     const known = ['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'ACCEPT']
@@ -156,6 +210,27 @@ export class Rig implements AsyncDisposable {
     this.#in(a, 'ip', 'link', 'add', linkA, 'type', 'veth', ...peer)
     this.#in(a, 'ip', 'link', 'set', linkA, 'up')
     this.#in(b, 'ip', 'link', 'set', linkB, 'up')
+  }
+
+  /** A cable that a process carries, packet by packet. */
+  async #badly(a: string, linkA: string, b: string, linkB: string, bad: Badness): Promise<Cable> {
+    const [one, other] = [`sh${process.pid}a`, `sh${process.pid}b`]
+    const args = [CABLE, one, other, String(bad.delayMs), String(bad.lossPercent)]
+    const child = spawn('python3', args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#processes.push(child)
+    await once(child.stdout, 'data')
+    for (const [made, host, link] of [
+      [one, a, linkA],
+      [other, b, linkB],
+    ] as const) {
+      execFileSync('ip', ['link', 'set', made, 'netns', this.#name(host)])
+      this.#in(host, 'ip', 'link', 'set', made, 'name', link)
+      this.#in(host, 'ip', 'link', 'set', link, 'up')
+    }
+    return {
+      cut: () => child.stdin.write('cut\n'),
+      mend: () => child.stdin.write('mend\n'),
+    }
   }
 
   #in(host: string, ...command: string[]): void {
