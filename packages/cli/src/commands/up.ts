@@ -7,7 +7,7 @@ import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
-import { Failure } from '../failure.ts'
+import { Failure, failureOf } from '../failure.ts'
 import { hasVault } from '../home.ts'
 import { within } from '../io.ts'
 import { MAX_START_MS } from '../limits.ts'
@@ -65,9 +65,36 @@ async function stay(call: UpCall): Promise<void> {
   const isUnlocked =
     keeper !== undefined && options.locked !== true && (await unlockAtStart(call, keeper.owner))
   await tellReady(call, await serving.door.status(), isUnlocked)
-  const why = await Promise.race([serving.ended, stopped.promise])
+  const closing = new AbortController()
+  const ends = [serving.ended, stopped.promise]
+  if (keeper !== undefined && isUnlocked && !call.json && io.stdout.isTerminal) {
+    ends.push(watched(call, keeper.owner, closing.signal))
+  }
+  const why = await Promise.race(ends)
+  closing.abort()
   terminal.endProgress()
   if (why !== undefined) throw why
+}
+
+/** Shows what waits for a person; settles when that person wants to end, never where the view alone comes to an end. */
+async function watched(
+  { io, terminal }: UpCall,
+  owner: OwnerDoor,
+  signal: AbortSignal,
+): Promise<undefined> {
+  const { watchApprovals } = await import('../approvals/watch.ts')
+  const title = 'stronghold up · ^C ends it'
+  const forever = new Promise<never>(() => {})
+  try {
+    const end = await watchApprovals({ io, terminal, owner, signal, title, leaves: 'ctrl-c' })
+    return end === 'left' ? undefined : await forever
+  } catch (error) {
+    const { message, reason } = failureOf(error)
+    await terminal.note(
+      `${message}${reason === undefined ? '' : `: ${reason}`}; it goes on without showing what waits`,
+    )
+    return await forever
+  }
 }
 
 /** By what is at hand, else by whoever sits in front; nobody, or nothing typed, leaves it locked. */
