@@ -47,6 +47,16 @@ export const CONFLICT: Refusal = refusal(
 export const LOCKED: Refusal = refusal('failed_precondition', 'Cannot run request: locked', {
   reason: 'locked',
 })
+/** It was noted while the vault was locked, and runs when its peer shows it again. */
+export const SEND_AGAIN: Refusal = refusal(
+  'failed_precondition',
+  'Cannot answer request: it came while the vault was locked and has to be sent again',
+  { reason: 'locked' },
+)
+export const UNREADABLE: Refusal = refusal(
+  'invalid_argument',
+  'Cannot run request: it cannot be read',
+)
 export const NOT_FOUND: Refusal = refusal('not_found', 'Cannot find request: none has this id')
 export const TOO_MANY: Refusal = refusal(
   'resource_exhausted',

@@ -96,6 +96,8 @@ export function step(from: RequestState | undefined, event: RequestEvent): Trans
 }
 
 function first(event: RequestEvent): Transition | undefined {
+  // A note whose time was over before anybody looked at it.
+  if (event.type === 'deadline') return { state: { phase: 'expired' }, effects: [] }
   if (event.type !== 'claim' && event.type !== 'note') return undefined
   const claimed = event.type === 'claim'
   switch (event.standing.verdict) {

@@ -20,6 +20,7 @@ import type { CompiledRules } from './rules/decide.ts'
 import { parseRules, writeRule } from './rules/parse.ts'
 import type { WrittenRule } from './rules/parse.ts'
 import type { Rule, Vocabulary } from './rules/rule.ts'
+import { setWaiter } from './waiters.ts'
 
 const RULES_ID = encodeUtf8('rules')
 const CERTIFICATE_ID = encodeUtf8('certificate')
@@ -128,6 +129,7 @@ export class Book {
     const id = encodeUtf8(peer)
     if (value === undefined) tx.remove(KINDS.peer, id)
     else tx.put(KINDS.peer, id, encode(value))
+    setWaiter(tx, peer, value?.blocked === false)
     journal.set(this.#peers, peer, value)
   }
 

@@ -20,6 +20,7 @@ import type { BoundRecord, Decided, DecidedStep, Reach, Touched } from './decidi
 import type { Asker, Choice, PeerRequest, PeerStep } from './doors.ts'
 import { requestHash, resultHash } from './hashes.ts'
 import type { HeldRequest, KeptAnswer } from './held.ts'
+import type { OpenedNote } from './intake.ts'
 import type { Journal } from './journal.ts'
 import type { GuardLimits } from './limits.ts'
 import type { Ledger } from './ledger.ts'
@@ -96,7 +97,6 @@ export class Desk {
     const id = toHex(request.id)
     if (!this.#book.isWelcome(peer)) return DENIED
     const before = this.#book.request(peer, id)
-    const reason = request.reason.slice(0, this.#limits.maxReasonLength)
     // The hash is over what was sent, so that its sender can make it again; what is held of it may be less.
     const asked = { ...asker, ...request }
     let looked: Looked
@@ -110,22 +110,7 @@ export class Desk {
     }
     const full = before === undefined ? this.#isFull(peer, looked) : undefined
     if (full !== undefined) return this.#refuse(work, asker, id, full)
-    const held: HeldRequest = before ?? {
-      peer,
-      id,
-      requestHash: looked.hash,
-      expiresAtMs: looked.expiresAtMs,
-      askedAtMs: work.tx.nowMs,
-      connection: asker.connection,
-      reason,
-      receipt: request.receipt,
-      steps: request.steps,
-      state: { phase: 'noted' },
-      asked: false,
-      touched: looked.reach.touched,
-      grantable: looked.reach.cells.every(isGrantable),
-      reserved: [],
-    }
+    const held = before ?? this.#first(work, asker, request, looked)
     const event: RequestEvent = { type: 'claim', standing: looked.decided.standing }
     const transition = step(before?.state, event)
     if (transition === undefined) return DENIED
@@ -139,7 +124,72 @@ export class Desk {
       }
       return before
     }
-    return this.#apply(work, held, transition, looked, [])
+    return this.#apply(work, held, transition, looked, held.approvedBy ?? [])
+  }
+
+  /** Takes in what waited while the vault was locked: decided now, run when its peer comes for it. */
+  join(
+    work: Work,
+    { notes, dropped }: { readonly notes: readonly OpenedNote[]; readonly dropped: number },
+  ): void {
+    const { tx, journal } = work
+    if (notes.length + dropped === 0) return
+    this.#trail.append(tx, journal, 'intake', {
+      count: notes.length,
+      from: notes[0]?.atMs ?? tx.nowMs,
+      to: notes.at(-1)?.atMs ?? tx.nowMs,
+      ...(dropped === 0 ? {} : { dropped }),
+    })
+    for (const note of notes) this.#note(work, note)
+  }
+
+  #note(work: Work, { asker, id, request, atMs, expiresAtMs }: OpenedNote): void {
+    const { peer } = asker
+    if (!this.#book.isWelcome(peer) || this.#book.request(peer, id) !== undefined) return
+    // What stands in a note is nobody's word: its time is no longer than any other's.
+    const untilMs = Math.min(expiresAtMs, work.tx.nowMs + this.#limits.maxTimeoutMs)
+    let looked: Looked
+    try {
+      looked = this.#look(work, { ...asker, ...request }, untilMs)
+    } catch (error) {
+      this.#refuse(work, asker, id, failureOf(error, 'no'))
+      return
+    }
+    const full = this.#isFull(peer, looked)
+    const { standing } = looked.decided
+    if (full !== undefined || standing.verdict === 'deny') {
+      this.#refuse(work, asker, id, full ?? deniedBy(looked), looked)
+      return
+    }
+    const held = this.#first(work, asker, request, looked, atMs)
+    const isOver = work.tx.nowMs >= untilMs
+    const transition = step(undefined, isOver ? { type: 'deadline' } : { type: 'note', standing })
+    if (transition !== undefined) this.#apply(work, held, transition, looked, [])
+  }
+
+  #first(
+    work: Work,
+    { peer, connection }: Asker,
+    request: PeerRequest,
+    looked: Looked,
+    askedAtMs: number = work.tx.nowMs,
+  ): HeldRequest {
+    return {
+      peer,
+      id: toHex(request.id),
+      requestHash: looked.hash,
+      expiresAtMs: looked.expiresAtMs,
+      askedAtMs,
+      connection,
+      reason: request.reason.slice(0, this.#limits.maxReasonLength),
+      receipt: request.receipt,
+      steps: request.steps,
+      state: { phase: 'noted' },
+      asked: false,
+      touched: looked.reach.touched,
+      grantable: looked.reach.cells.every(isGrantable),
+      reserved: [],
+    }
   }
 
   /** A person decided. @returns where it is now, or `undefined` where nothing such is pending */
@@ -372,6 +422,7 @@ export class Desk {
       if (effects.includes('prompt')) this.#write(work, after, looked, 'asked')
     } else {
       after = { ...after, ...ended(state), steps: isOver(state.phase) ? [] : held.steps }
+      if (state.phase === 'approved') after = { ...after, approvedBy: approvals }
       if (state.phase !== 'executed') this.#write(work, after, looked, state.phase)
     }
     this.#book.putRequest(tx, journal, after)

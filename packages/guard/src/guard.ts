@@ -3,11 +3,20 @@
  * together. It knows no network and no terminal; `keeper/` runs the same in a thread of its own.
  */
 import { encode, toHex } from '@stronghold/core'
-import { systemClock, VaultError } from '@stronghold/vault'
+import { hpkePublicKey, systemClock, VaultError } from '@stronghold/vault'
 import type { Clock, OpenVault } from '@stronghold/vault'
 import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
 
-import { answerOf, brokenBy, DENIED, LOCKED, NOT_FOUND, refused, TOO_MANY } from './answers.ts'
+import {
+  answerOf,
+  brokenBy,
+  DENIED,
+  LOCKED,
+  NOT_FOUND,
+  refused,
+  SEND_AGAIN,
+  TOO_MANY,
+} from './answers.ts'
 import { Batch } from './batch.ts'
 import { Book } from './book.ts'
 import { Confirms } from './confirms.ts'
@@ -24,10 +33,12 @@ import type {
 } from './doors.ts'
 import { requestKey } from './held.ts'
 import type { HeldRequest } from './held.ts'
+import { dropNotes, takeNotes } from './intake.ts'
 import { Knocks } from './knocks.ts'
 import { Ledger } from './ledger.ts'
 import { DEFAULT_GUARD_LIMITS } from './limits.ts'
 import type { GuardLimits } from './limits.ts'
+import { LockedDoor } from './locked-door.ts'
 import { OwnerDesk } from './owner.ts'
 import { Release } from './release.ts'
 import type { Vocabulary } from './rules/rule.ts'
@@ -36,6 +47,8 @@ import { Tickets } from './tickets.ts'
 import { Topic } from './topic.ts'
 import { Trail } from './trail.ts'
 import { usableBy } from './usable.ts'
+import { boxSecret, writeWaiters } from './waiters.ts'
+import { Waits } from './waits.ts'
 
 /** Which vault, and how it is guarded. */
 export interface GuardInit {
@@ -90,11 +103,12 @@ class LocalGuard implements Guard, NetworkDoor {
   readonly #knocks: Knocks
   readonly #tickets: Tickets
   readonly #secrets = new Secrets()
-  readonly #waiting = new Map<string, Set<(held: HeldRequest) => void>>()
-  #waits = 0
+  readonly #waits: Waits
   readonly #cuts = new Topic<string>()
   readonly #asked = new Topic<News>()
   #open: Open | undefined
+  /** There while the vault is locked, from the first use on. */
+  #locked: LockedDoor | undefined
   #stopTimer: (() => void) | undefined
   #closed = false
   readonly owner: OwnerDoor
@@ -106,6 +120,7 @@ class LocalGuard implements Guard, NetworkDoor {
     this.#vault = vault
     this.#clock = clock
     this.#limits = Object.freeze({ ...DEFAULT_GUARD_LIMITS, ...limits })
+    this.#waits = new Waits(this.#limits.maxWaiting)
     this.#knocks = new Knocks(this.#limits.maxKnocks)
     this.#tickets = new Tickets({ peer, limits: this.#limits, clock })
     const owner = new OwnerDesk({
@@ -119,9 +134,13 @@ class LocalGuard implements Guard, NetworkDoor {
       tickets: this.#tickets,
       asked: this.#asked,
       open: () => this.#opened(),
-      isOpen: () => this.#open !== undefined,
+      isOpen: () => this.#now() !== undefined,
+      intake: () => this.#lockedDoor()?.size ?? 0,
       opened: () => {
         this.#begin()
+      },
+      join: () => {
+        this.#join()
       },
       locking: () => {
         this.#end()
@@ -129,7 +148,10 @@ class LocalGuard implements Guard, NetworkDoor {
     })
     this.owner = owner
     vault.onIdle = () => void owner.lockIdle()
-    if (vault.state === 'unlocked') this.#begin()
+    if (vault.state !== 'unlocked') return
+    this.#begin()
+    this.#join()
+    this.#open?.batch.flush()
   }
 
   get network(): NetworkDoor {
@@ -139,10 +161,10 @@ class LocalGuard implements Guard, NetworkDoor {
   // --- The network door
 
   async submit(asker: Asker, request: PeerRequest): Promise<Answer> {
-    const open = this.#open
-    if (open === undefined) return refused(LOCKED)
-    if (!this.#admits(open, asker)) return refused(DENIED)
     try {
+      const open = this.#now()
+      if (open === undefined) return this.#whileLocked(asker, (door) => door.submit(asker, request))
+      if (!this.#admits(open, asker)) return refused(DENIED)
       const answer = await open.batch.run(
         (work) => open.desk.submit(work, asker, request),
         (result, release) =>
@@ -162,24 +184,33 @@ class LocalGuard implements Guard, NetworkDoor {
     id: Uint8Array,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<Answer> {
-    const open = this.#open
-    if (open === undefined) return refused(LOCKED)
-    if (!this.#admits(open, asker)) return refused(DENIED)
-    const held = open.book.request(asker.peer, toHex(id))
-    if (held === undefined) return refused(NOT_FOUND)
-    if (held.answer !== undefined || signal?.aborted === true) return this.#answer(held)
-    if (this.#waits >= this.#limits.maxWaiting) return refused(TOO_MANY)
-    const settled = await this.#settled(requestKey(asker.peer, held.id), held, signal)
-    const now = this.#open
-    if (now === undefined) return refused(LOCKED)
-    return now.book.isWelcome(asker.peer) ? this.#answer(settled) : refused(DENIED)
+    try {
+      const open = this.#now()
+      if (open === undefined) {
+        return await this.#whileLocked(asker, (door) => door.wait(asker.peer, id, signal))
+      }
+      if (!this.#admits(open, asker)) return refused(DENIED)
+      const find = (): HeldRequest | undefined => open.book.request(asker.peer, toHex(id))
+      // What this very turn submits is there at its end.
+      const held = find() ?? (await open.batch.run(find))
+      if (held === undefined) return refused(NOT_FOUND)
+      if (isUnclaimed(held)) return refused(SEND_AGAIN)
+      if (held.answer !== undefined || signal?.aborted === true) return this.#answer(held)
+      if (this.#waits.full) return refused(TOO_MANY)
+      const settled = await this.#waits.until(requestKey(asker.peer, held.id), signal)
+      const now = this.#now()
+      if (now === undefined) return refused(LOCKED)
+      return now.book.isWelcome(asker.peer) ? this.#answer(settled ?? held) : refused(DENIED)
+    } catch (error) {
+      return refused(brokenBy(error))
+    }
   }
 
   async cancel(asker: Asker, id: Uint8Array): Promise<Answer> {
-    const open = this.#open
-    if (open === undefined) return refused(LOCKED)
-    if (!this.#admits(open, asker)) return refused(DENIED)
     try {
+      const open = this.#now()
+      if (open === undefined) return this.#whileLocked(asker, (door) => door.cancel(asker.peer, id))
+      if (!this.#admits(open, asker)) return refused(DENIED)
       const text = toHex(id)
       const held = await open.batch.run(
         (work) => open.desk.cancel(work, asker.peer, text) ?? open.book.request(asker.peer, text),
@@ -191,7 +222,7 @@ class LocalGuard implements Guard, NetworkDoor {
   }
 
   async acknowledge(asker: Asker, ids: readonly Uint8Array[]): Promise<void> {
-    const open = this.#open
+    const open = this.#now()
     if (open?.book.isWelcome(asker.peer) !== true) return
     const some = ids.slice(0, this.#limits.maxKeptPerPeer).map(toHex)
     await open.batch.run((work) => {
@@ -200,7 +231,7 @@ class LocalGuard implements Guard, NetworkDoor {
   }
 
   async list(asker: Asker): Promise<ReturnType<typeof usableBy>> {
-    const open = this.#open
+    const open = this.#now()
     if (open?.book.isWelcome(asker.peer) !== true) return []
     const { book } = open
     return await open.batch.run(({ tx }) =>
@@ -213,7 +244,10 @@ class LocalGuard implements Guard, NetworkDoor {
   }
 
   async standing({ peer, connection }: Asker): Promise<'known' | 'unknown' | 'blocked'> {
-    const known = this.#open?.book.peer(peer)
+    const open = this.#now()
+    const door = this.#lockedDoor()
+    if (door?.mayWait(peer) === true) return 'known'
+    const known = open?.book.peer(peer)
     if (known === undefined) {
       this.#knocked({ peer, connection })
       return 'unknown'
@@ -230,11 +264,11 @@ class LocalGuard implements Guard, NetworkDoor {
   }
 
   async head(): Promise<Uint8Array | undefined> {
-    return this.#open === undefined ? undefined : encode(this.#vault.head())
+    return this.#now() === undefined ? undefined : encode(this.#vault.head())
   }
 
   async pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer> {
-    const open = this.#open
+    const open = this.#now()
     if (open === undefined) return { paired: false }
     const used = this.#tickets.prove(asker.peer, ticket, proof)
     if (used === undefined) return { paired: false }
@@ -260,12 +294,40 @@ class LocalGuard implements Guard, NetworkDoor {
     return { paired: true, proof: used.proof }
   }
 
+  // --- While the vault is locked
+
+  /** The door while the vault is locked; `undefined` where it is not, or is just about to be. */
+  #lockedDoor(): LockedDoor | undefined {
+    const vault = this.#vault
+    if (this.#closed || this.#now() !== undefined || vault.state !== 'locked') return undefined
+    const [clock, limits, waits] = [this.#clock, this.#limits, this.#waits]
+    return (this.#locked ??= new LockedDoor({
+      vault,
+      clock,
+      limits,
+      waits,
+      slab: this.#secrets.slab,
+    }))
+  }
+
+  /** Whoever may not wait hears what he hears of a vault that is not locked. */
+  #whileLocked<A>(asker: Asker, then: (door: LockedDoor) => A): A | Answer {
+    const door = this.#lockedDoor()
+    // It is just about to be locked, or to be let go of.
+    if (door === undefined) return refused(LOCKED)
+    if (door.mayWait(asker.peer)) return then(door)
+    this.#knocked(asker)
+    return refused(DENIED)
+  }
+
   // --- Opening and closing
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#end()
+    this.#locked?.end()
+    this.#waits.wake(this.#waits.keys())
     this.#cuts.end()
     this.#asked.end()
     this.#tickets.close()
@@ -280,10 +342,22 @@ class LocalGuard implements Guard, NetworkDoor {
   #begin(): void {
     const vault = this.#vault
     const limits = this.#limits
+    this.#locked?.end()
+    this.#locked = undefined
     const parts = vault.transaction((tx) => {
       const book = new Book(tx, VOCABULARY, limits)
       const ledger = new Ledger(tx, book.rules.rules, limits)
-      if (ledger.restored) book.forgetRequests(tx)
+      if (ledger.restored) {
+        book.forgetRequests(tx)
+        dropNotes(tx)
+      }
+      using box = boxSecret(tx, this.#secrets.slab)
+      const peers = book.peers().filter(({ blocked }) => !blocked)
+      writeWaiters(tx, {
+        box: hpkePublicKey(box.bytes),
+        bounds: limits,
+        peers: new Set(peers.map(({ peer }) => peer)),
+      })
       for (const { reserved } of book.requests()) ledger.reserveStanding(reserved)
       return { book, ledger, trail: new Trail(vault, limits) }
     })
@@ -306,6 +380,23 @@ class LocalGuard implements Guard, NetworkDoor {
     this.#arm()
   }
 
+  /** What waited while the vault was locked is decided on, and whoever waits for it may ask again. */
+  #join(): void {
+    const open = this.#open
+    if (open === undefined) return
+    const waited = this.#waits.keys()
+    for (const { peer } of open.book.peers()) this.#knocks.remove(peer)
+    const done = (): void => {
+      this.#waits.wake(waited)
+    }
+    open.batch
+      .run((work) => {
+        const vaultId = this.#vault.head().vault
+        open.desk.join(work, takeNotes(work.tx, vaultId, this.#secrets.slab))
+      })
+      .then(done, done)
+  }
+
   /** What waits in this turn is done first; who waits for a person is told that the vault is locked. */
   #end(): void {
     const open = this.#open
@@ -314,12 +405,17 @@ class LocalGuard implements Guard, NetworkDoor {
     this.#stopTimer?.()
     this.#stopTimer = undefined
     this.#open = undefined
-    for (const held of open.book.requests()) this.#resolve(held)
-    this.#waiting.clear()
+    this.#waits.wake(this.#waits.keys())
+  }
+
+  /** What is open, also where the vault has locked itself. */
+  #now(): Open | undefined {
+    if (this.#open !== undefined && this.#vault.state !== 'unlocked') this.#end()
+    return this.#open
   }
 
   #opened(): Open {
-    const open = this.#open
+    const open = this.#now()
     if (open === undefined) {
       throw new VaultError('failed_precondition', 'Cannot use vault: it is locked', {
         reason: 'locked',
@@ -345,7 +441,7 @@ class LocalGuard implements Guard, NetworkDoor {
     for (const one of news) {
       switch (one.type) {
         case 'answer':
-          this.#resolve(one.held)
+          this.#waits.wake([requestKey(one.held.peer, one.held.id)], one.held)
           break
         case 'cut':
           this.#cuts.publish(one.peer)
@@ -355,35 +451,6 @@ class LocalGuard implements Guard, NetworkDoor {
           this.#asked.publish(one)
       }
     }
-  }
-
-  #resolve(held: HeldRequest): void {
-    const key = requestKey(held.peer, held.id)
-    const waiting = this.#waiting.get(key)
-    if (waiting === undefined) return
-    this.#waiting.delete(key)
-    for (const resolve of waiting) resolve(held)
-  }
-
-  #settled(key: string, held: HeldRequest, signal: AbortSignal | undefined): Promise<HeldRequest> {
-    return new Promise((resolve) => {
-      let all = this.#waiting.get(key)
-      if (all === undefined) this.#waiting.set(key, (all = new Set()))
-      const waiting = all
-      this.#waits++
-      const finish = (now: HeldRequest): void => {
-        this.#waits--
-        waiting.delete(finish)
-        if (waiting.size === 0 && this.#waiting.get(key) === waiting) this.#waiting.delete(key)
-        signal?.removeEventListener('abort', giveUp)
-        resolve(now)
-      }
-      const giveUp = (): void => {
-        finish(held)
-      }
-      waiting.add(finish)
-      signal?.addEventListener('abort', giveUp, { once: true })
-    })
   }
 
   /** Looks at deadlines once a second, for as long as anything has one. */
@@ -412,4 +479,10 @@ class LocalGuard implements Guard, NetworkDoor {
     const release = new Release(this.#vault, leaf === undefined ? [] : [leaf], certificate)
     return answerOf(held, release, this.#clock.nowMs())
   }
+}
+
+/** Its peer has not come for it since the vault was unlocked. */
+function isUnclaimed({ state }: HeldRequest): boolean {
+  const { phase } = state
+  return phase === 'noted' || phase === 'approved' || (phase === 'pending' && !state.claimed)
 }

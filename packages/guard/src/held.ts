@@ -44,6 +44,8 @@ export interface HeldRequest {
   readonly touched: readonly Touched[]
   /** May an approval of all that it touches be remembered. */
   readonly grantable: boolean
+  /** Who agreed to what is only a note, until its peer comes for it. */
+  readonly approvedBy?: readonly string[]
   /** Rules whose limits it has reserved. */
   readonly reserved: readonly string[]
   readonly answer?: KeptAnswer

@@ -13,3 +13,10 @@ export const KINDS = {
   bucket: 24,
   kept: 25,
 } as const
+
+/** Kinds of readable rows that are the guard's (`vault-format.md §2.1`). Those below 16 are checked at unlock. */
+export const READABLE_KINDS = {
+  box: 1,
+  waiter: 2,
+  intake: 16,
+} as const

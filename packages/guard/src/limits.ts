@@ -28,6 +28,12 @@ export interface GuardLimits {
   keepAfterDeadlineMs: number
   /** Longest reason that is taken, in characters. A longer one is cut. Default 256. */
   maxReasonLength: number
+  /** Requests of one peer that wait for the vault to be unlocked. The next is `resource_exhausted`. Default 16. */
+  maxIntakePerPeer: number
+  /** The same of all peers. Default 256. */
+  maxIntakeTotal: number
+  /** Longest request that waits so, in bytes. A longer one is `resource_exhausted`. Default 256 KiB. */
+  maxIntakeRequestBytes: number
   /** Pieces of work that may wait for the end of a turn. One more is `resource_exhausted`. Default 8,192. */
   maxQueued: number
   /** Calls that may wait for an answer at a time. One more is `resource_exhausted`. Default 8,192. */
@@ -64,6 +70,9 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxTimeoutMs: 24 * 3_600_000,
   keepAfterDeadlineMs: 300_000,
   maxReasonLength: 256,
+  maxIntakePerPeer: 16,
+  maxIntakeTotal: 256,
+  maxIntakeRequestBytes: 256 * 1024,
   maxQueued: 8192,
   maxWaiting: 8192,
   maxKnocks: 256,

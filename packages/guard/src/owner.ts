@@ -75,8 +75,12 @@ export interface OwnerInit {
   /** @throws `VaultError` `failed_precondition` (`locked`) */
   open(): OpenParts
   isOpen(): boolean
+  /** How many requests wait for the vault to be unlocked. */
+  intake(): number
   /** The vault was unlocked, or is about to be locked. */
   opened(): void
+  /** Takes in what waited, behind what this turn wrote before. */
+  join(): void
   locking(): void
 }
 
@@ -108,7 +112,7 @@ export class OwnerDesk implements OwnerDoor {
       pending: open?.book.pending,
       head: status.head === undefined ? undefined : encode(status.head),
       memoryLocked: status.memory.locked,
-      intake: 0,
+      intake: this.#init.intake(),
       auditBytes: open?.trail.bytes,
       confirms: this.#init.confirms !== undefined,
     }
@@ -120,9 +124,11 @@ export class OwnerDesk implements OwnerDoor {
     const { vault } = this.#init
     await this.#withCredential(by, (credential) => vault.unlock(credential))
     this.#init.opened()
-    await this.#change(({ tx, journal }, { trail }) => {
+    const written = this.#change(({ tx, journal }, { trail }) => {
       trail.append(tx, journal, 'unlocked', { by: by.by })
     })
+    this.#init.join()
+    await written
   }
 
   async lock(): Promise<void> {

@@ -9,8 +9,9 @@ const SLAB_BYTES = 512 * 1024
 
 /** Where secrets from outside arrive. */
 export class Secrets implements Disposable {
-  readonly #slab = new Slab({ bytes: SLAB_BYTES })
-  readonly #box = new SecretBox(this.#slab)
+  /** Room in locked memory. */
+  readonly slab: Slab = new Slab({ bytes: SLAB_BYTES })
+  readonly #box = new SecretBox(this.slab)
 
   /** What secrets are sealed to, 32 bytes; another at each start. */
   get publicKey(): Uint8Array {
@@ -23,9 +24,9 @@ export class Secrets implements Disposable {
       case 'passphrase':
         return this.#box.open(by.passphrase.sealed)
       case 'passphrase-file':
-        return readPassphraseFile(by.path, this.#slab)
+        return readPassphraseFile(by.path, this.slab)
       case 'key-file':
-        return readKeyFile(by.path, this.#slab)
+        return readKeyFile(by.path, this.slab)
     }
   }
 
@@ -53,7 +54,7 @@ export class Secrets implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#slab[Symbol.dispose]()
+    this.slab[Symbol.dispose]()
   }
 }
 

@@ -46,6 +46,7 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
   readonly #answer = Promise.withResolvers<Output>()
   readonly #patience: { untilMs: number; taken: boolean; readonly signal: AbortSignal | undefined }
   #waits = false
+  #message: SubmitMessage | undefined
   state: PendingState = 'pending'
   expiresAtMs: number | undefined
   receipt: Uint8Array | undefined
@@ -65,12 +66,8 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
 
   /** Sends it; settles at the first answer there is. @throws `RemoteError` where none came; the signal's reason */
   async submit(message: SubmitMessage): Promise<void> {
-    const whole = { ...message, ...this.#line.acknowledged.take() }
-    const answer = await this.#line.ask(
-      (client, options) => client.submit(whole, options),
-      this.#patience,
-    )
-    await this.#take(answer)
+    this.#message = message
+    await this.#take(await this.#send(message))
   }
 
   /** Asks how it stands, where it was sent before. @throws `RemoteError` `not_found` where nobody knows it */
@@ -107,10 +104,15 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
     return (this.state as PendingState) === 'canceled'
   }
 
+  #send(message: SubmitMessage): Promise<AnswerMessage> {
+    const whole = { ...message, ...this.#line.acknowledged.take() }
+    return this.#line.ask((client, options) => client.submit(whole, options), this.#patience)
+  }
+
   async #wait(): Promise<void> {
     const { id } = this.#init
     const { signal } = this.#patience
-    let pauseMs = MIN_RETRY_MS
+    let pauseMs = 0
     while (this.state === 'pending') {
       const leftMs = this.#patience.untilMs - this.#line.timers.nowMs()
       const holdMs = Math.max(0, Math.min(leftMs, MAX_HOLD_MS))
@@ -121,13 +123,18 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
         holdMs,
       })
       if (leftMs <= 0 && answer.state === 'pending') throw expired()
-      // A vault that was locked meanwhile still has it: it is decided once somebody unlocks.
-      if (!isLocked(answer)) await this.#take(answer)
-      else if (leftMs <= 0) throw failureOf(answer)
-      else {
-        await this.#line.pause(pauseMs, signal)
-        pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)
+      if (!isLocked(answer)) {
+        pauseMs = 0
+        await this.#take(answer)
+        continue
       }
+      if (leftMs <= 0) throw failureOf(answer)
+      // A vault that is locked takes it again and keeps it, and once unlocked runs only what is shown again.
+      await this.#line.pause(pauseMs, signal)
+      pauseMs = Math.min(Math.max(2 * pauseMs, MIN_RETRY_MS), MAX_RETRY_MS)
+      if (this.#message === undefined) continue
+      const again = await this.#send(this.#message)
+      if (!isLocked(again)) await this.#take(again)
     }
   }
 

@@ -6,17 +6,7 @@ import { pub, random, sign, verify } from '@stronghold/vault/catalog'
 import { expect, test } from 'vitest'
 
 import { connectVault, sshsigDigest } from '../src/index.ts'
-import {
-  ASK,
-  asked,
-  EVERYTHING,
-  failure,
-  identity,
-  KEY_FILE,
-  served,
-  SIGN,
-  text,
-} from './served.ts'
+import { ASK, asked, EVERYTHING, failure, identity, served, SIGN, text } from './served.ts'
 import type { Served } from './served.ts'
 
 const KEY = 'release/app'
@@ -100,18 +90,39 @@ test('a request that was taken is asked about again until the server is back', a
 test('a vault that is locked while somebody waits answers once it is unlocked', async () => {
   await using all = await served({ rules: [ASK] })
   const result = all.remote.run(sign, SIGNING)
-  const { boundHash } = await asked(all)
+  await asked(all)
   await all.guard.owner.lock()
-  expect(await failure(all.remote.run(sign, SIGNING))).toMatchObject({
-    code: 'failed_precondition',
-    reason: 'locked',
-    ran: 'no',
-  })
-  await all.vault.unlock({ keyFile: KEY_FILE })
+  // Also whoever comes meanwhile.
+  const pending = await all.remote.submit(sign, { ...SIGNING, message: text('v2.4.1') })
+  expect(pending.state).toBe('pending')
+  const later = pending.result()
   await all.stop()
   await all.start()
-  await all.guard.owner.decide([boundHash], 'once')
+  const approvals = await all.guard.owner.approvals()
+  expect(approvals).toHaveLength(2)
+  await all.guard.owner.decide(
+    approvals.map(({ boundHash }) => boundHash),
+    'once',
+  )
   expect((await result).signature.byteLength).toBeGreaterThan(0)
+  expect((await later).signature.byteLength).toBeGreaterThan(0)
+})
+
+test('what a rule allows and what a person denies while its peer is away, once the vault is unlocked', async () => {
+  await using all = await served({ rules: [{ ...ASK, paths: ['ask/**'] }, SIGN] })
+  await all.guard.owner.run([
+    { procedure: 'generate', version: 1, input: { to: 'ask/key', type: 'ed25519' } },
+  ])
+  await all.guard.owner.lock()
+  const allowed = await all.remote.submit(sign, SIGNING)
+  const denied = await all.remote.submit(sign, { ...SIGNING, key: 'ask/key' })
+  expect([allowed.state, denied.state]).toEqual(['pending', 'pending'])
+  await all.stop()
+  await all.start()
+  const { boundHash } = await asked(all)
+  await all.guard.owner.decide([boundHash], 'deny')
+  expect((await allowed.result()).signature.byteLength).toBeGreaterThan(0)
+  expect(await failure(denied.result())).toMatchObject({ reason: 'denied_by_person' })
 })
 
 test('a requester goes, and another life of it comes back for the answer', async () => {
