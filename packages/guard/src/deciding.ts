@@ -11,6 +11,7 @@ import { boundHash, ruleHash } from './hashes.ts'
 import type { HashedBinding } from './hashed.ts'
 import { decide } from './rules/decide.ts'
 import type { Cell, CompiledRules, Decision, Memory } from './rules/decide.ts'
+import { SYNC_ROLES } from './sync/rights.ts'
 
 /** A step of a chain as the vault read it. */
 export interface DecidedStep {
@@ -134,7 +135,8 @@ export function formatsOf(procedure: Procedure, input: unknown): readonly string
 
 /** A cell in words: `sign on release/app as sshsig:file`. */
 export function useText({ procedure, role, path, format }: Cell): string {
-  const roles = Object.keys(procedureOf(procedure)?.roles ?? {})
+  const known = procedureOf(procedure)
+  const roles = known === undefined ? SYNC_ROLES : Object.keys(known.roles)
   const name = roles.length > 1 ? `${procedure}:${role}` : procedure
   const place = path === NO_PATH ? '' : ` on ${path.text}`
   return `${name}${place}${format === undefined ? '' : ` as ${format}`}`

@@ -9,6 +9,9 @@ import type { Labels, RecordType, Usage } from '@stronghold/vault/catalog'
 import type { Direction } from './rules/diff.ts'
 import type { WrittenRule } from './rules/parse.ts'
 import type { Effect } from './rules/rule.ts'
+import type { SyncNetworkDoor, SyncOwnerDoor } from './sync/doors.ts'
+
+export type * from './sync/doors.ts'
 
 /** A guard in front of one vault. */
 export interface Guard extends AsyncDisposable {
@@ -100,7 +103,7 @@ export interface UsableRecord {
 }
 
 /** What the network may ask of a guard. Nothing here unlocks, approves, or changes rules or peers; `pair` makes one peer known. */
-export interface NetworkDoor {
+export interface NetworkDoor extends SyncNetworkDoor {
   /**
    * Takes a request, once per peer and id: the same again is the same request, another under its id is `conflict`. Settles
    * at the first answer there is, `pending` where a person is asked.
@@ -295,7 +298,7 @@ export type UnlockBy =
   | { readonly by: 'key-file'; readonly path: string }
 
 /** What the owner at the machine may ask. Every call is audited; an `approver` is refused all but what says so. */
-export interface OwnerDoor {
+export interface OwnerDoor extends SyncOwnerDoor {
   /** Approvers too. Public key to which secrets are sealed; made anew at each start. */
   boxKey(): Promise<Uint8Array>
   /** Approvers too. */

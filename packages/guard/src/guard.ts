@@ -4,7 +4,7 @@
  */
 import { encode, toHex } from '@stronghold/core'
 import { hpkePublicKey, systemClock, VaultError } from '@stronghold/vault'
-import type { Clock, OpenVault } from '@stronghold/vault'
+import type { Clock, OpenVault, SyncRecord } from '@stronghold/vault'
 import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
 
 import {
@@ -43,6 +43,10 @@ import { OwnerDesk } from './owner.ts'
 import { Release } from './release.ts'
 import type { Vocabulary } from './rules/rule.ts'
 import { Secrets } from './secrets.ts'
+import type { SyncMessage, SyncReply } from './sync/doors.ts'
+import { SyncOffice } from './sync/office.ts'
+import { Partners } from './sync/partners.ts'
+import { SYNC_PROCEDURE, SYNC_ROLES } from './sync/rights.ts'
 import { Tickets } from './tickets.ts'
 import { Topic } from './topic.ts'
 import { Trail } from './trail.ts'
@@ -74,17 +78,19 @@ interface Open {
   readonly batch: Batch
   readonly trail: Trail
   readonly ledger: Ledger
+  readonly sync: SyncOffice
 }
 
-/** The words that rules may use, from the catalog. */
+/** The words that rules may use: those of the catalog, and synchronisation. */
 export const VOCABULARY: Vocabulary = Object.freeze({
   rolesOf: (name: string) => {
+    if (name === SYNC_PROCEDURE) return SYNC_ROLES
     const roles = procedureOf(name)?.roles
     if (roles === undefined) return undefined
     const names = Object.keys(roles)
     return names.length === 0 ? [NO_PATH] : names
   },
-  procedures: CATALOG.map(({ name }) => name),
+  procedures: [...CATALOG.map(({ name }) => name), SYNC_PROCEDURE],
   formats: FORMATS,
 })
 
@@ -98,6 +104,7 @@ export function openGuard(init: GuardInit, seams: GuardSeams = {}): Guard {
 
 class LocalGuard implements Guard, NetworkDoor {
   readonly #vault: OpenVault
+  readonly #peer: string
   readonly #clock: Clock
   readonly #limits: Readonly<GuardLimits>
   readonly #knocks: Knocks
@@ -118,6 +125,7 @@ class LocalGuard implements Guard, NetworkDoor {
     { clock = systemClock }: GuardSeams,
   ) {
     this.#vault = vault
+    this.#peer = peer
     this.#clock = clock
     this.#limits = Object.freeze({ ...DEFAULT_GUARD_LIMITS, ...limits })
     this.#waits = new Waits(this.#limits.maxWaiting)
@@ -294,6 +302,15 @@ class LocalGuard implements Guard, NetworkDoor {
     return { paired: true, proof: used.proof }
   }
 
+  async sync(asker: Asker, message: SyncMessage): Promise<SyncReply> {
+    const open = this.#now()
+    if (open === undefined || !this.#admits(open, asker)) {
+      const message = 'Cannot synchronise: refused'
+      return { state: 'failed', code: 'permission_denied', reason: 'denied_by_rule', message }
+    }
+    return await open.sync.answer(asker, message)
+  }
+
   // --- While the vault is locked
 
   /** The door while the vault is locked; `undefined` where it is not, or is just about to be. */
@@ -359,24 +376,25 @@ class LocalGuard implements Guard, NetworkDoor {
         peers: new Set(peers.map(({ peer }) => peer)),
       })
       for (const { reserved } of book.requests()) ledger.reserveStanding(reserved)
-      return { book, ledger, trail: new Trail(vault, limits) }
+      return { book, ledger, trail: new Trail(vault, limits), partners: new Partners(tx) }
     })
     const vaultId = vault.head().vault
-    this.#open = {
-      ...parts,
-      desk: new Desk({ vault, vaultId, limits, ...parts }),
-      batch: new Batch({
-        vault,
-        maxQueued: limits.maxQueued,
-        finish: (tx, journal) => {
-          parts.book.finish(tx, journal)
-        },
-        certificate: () => parts.book.certificate,
-        committed: (news) => {
-          this.#tell(news)
-        },
-      }),
-    }
+    const desk = new Desk({ vault, vaultId, limits, ...parts })
+    const batch = new Batch({
+      vault,
+      maxQueued: limits.maxQueued,
+      finish: (tx, journal) => {
+        parts.book.finish(tx, journal)
+      },
+      certificate: () => parts.book.certificate,
+      committed: (news) => {
+        this.#tell(news)
+      },
+    })
+    const contents = new WeakMap<SyncRecord, string>()
+    const nowMs = (): number => this.#clock.nowMs()
+    const sync = new SyncOffice({ vault, peer: this.#peer, desk, batch, contents, nowMs, ...parts })
+    this.#open = { ...parts, desk, batch, sync }
     this.#arm()
   }
 
@@ -402,6 +420,7 @@ class LocalGuard implements Guard, NetworkDoor {
     const open = this.#open
     if (open === undefined) return
     open.batch.flush()
+    open.sync.close()
     this.#stopTimer?.()
     this.#stopTimer = undefined
     this.#open = undefined

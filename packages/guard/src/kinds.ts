@@ -12,6 +12,8 @@ export const KINDS = {
   key: 23,
   bucket: 24,
   kept: 25,
+  partnership: 32,
+  syncConflict: 33,
 } as const
 
 /** Kinds of readable rows that are the guard's (`vault-format.md §2.1`). Those below 16 are checked at unlock. */

@@ -164,6 +164,8 @@ export const SYNC_BUCKET_ENTRIES = 32
 export const MAX_SYNC_BITS = 14
 /** Longest sealed message, in bytes. A longer one is `invalid_argument`, before it is opened. */
 export const MAX_SYNC_MESSAGE_BYTES: number = 512 * 1024
+/** The same with an encapsulated key and a tag. */
+export const MAX_SYNC_SEALED_BYTES: number = MAX_SYNC_MESSAGE_BYTES + 48
 /** Most records in one message. More are no message. */
 export const MAX_SYNC_RECORDS = 256
 /** One record with its secrets, in bytes. A larger one stays where it is, and the report says so. */

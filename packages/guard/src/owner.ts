@@ -46,6 +46,16 @@ import type { PrintContext } from './rules/print.ts'
 import type { Effect, Rule } from './rules/rule.ts'
 import { parseRulesFile, printRulesFile } from './rules-file.ts'
 import type { Secrets } from './secrets.ts'
+import type {
+  SyncConflict,
+  SyncDecision,
+  SyncInit,
+  SyncPartnership,
+  SyncPurpose,
+  SyncReply,
+  SyncTurn,
+} from './sync/doors.ts'
+import type { SyncOffice } from './sync/office.ts'
 import type { Tickets } from './tickets.ts'
 import type { Topic } from './topic.ts'
 import type { Trail } from './trail.ts'
@@ -57,6 +67,7 @@ export interface OpenParts {
   readonly batch: Batch
   readonly trail: Trail
   readonly ledger: Ledger
+  readonly sync: SyncOffice
 }
 
 /** What the owner door is made of. */
@@ -309,8 +320,9 @@ export class OwnerDesk implements OwnerDoor {
   }
 
   async removePeer(peer: string): Promise<void> {
-    await this.#change((work, { book, desk }) => {
+    await this.#change((work, { book, desk, sync }) => {
       if (book.peer(peer) === undefined) throw unknownPeer(peer)
+      sync.forgetPeer(work, peer)
       desk.remove(work, peer)
     })
   }
@@ -612,7 +624,8 @@ export class OwnerDesk implements OwnerDoor {
     this.#init.open()
     const { vault, publicKey: receiptKey } = this.#init.vault.head()
     const at = this.#init.clock.nowMs()
-    return encodeCertificate({ vault, receiptKey, syncKey: null, at })
+    const syncKey = await this.#change(({ tx }) => tx.sync.publicKey())
+    return encodeCertificate({ vault, receiptKey, syncKey, at })
   }
 
   async setCertificate(envelope: Uint8Array): Promise<void> {
@@ -625,6 +638,52 @@ export class OwnerDesk implements OwnerDoor {
       const { publicKey: key } = this.#init.vault.head()
       trail.append(tx, journal, 'certificate', { key, peer: this.#init.peer })
     })
+  }
+
+  // --- Synchronisation: what it does stands in `sync/office.ts`
+
+  async syncOwnKey(): Promise<{ vault: Uint8Array; key: Uint8Array; fingerprint: string }> {
+    return await this.#init.open().sync.ownKey()
+  }
+
+  async syncAdd(init: SyncInit): Promise<SyncPartnership> {
+    return await this.#init.open().sync.add(init)
+  }
+
+  async syncList(): Promise<readonly SyncPartnership[]> {
+    return this.#init.open().sync.list()
+  }
+
+  async syncPin(name: string, vault: Uint8Array, key: Uint8Array): Promise<SyncPartnership> {
+    return await this.#init.open().sync.pin(name, vault, key)
+  }
+
+  async syncPause(name: string, paused: boolean): Promise<SyncPartnership> {
+    return await this.#init.open().sync.pause(name, paused)
+  }
+
+  async syncRemove(name: string): Promise<void> {
+    await this.#init.open().sync.remove(name)
+  }
+
+  async syncConflicts(name?: string): Promise<readonly SyncConflict[]> {
+    return this.#init.open().sync.conflicts(name)
+  }
+
+  async syncResolve(name: string, decision: SyncDecision): Promise<SyncPartnership> {
+    return await this.#init.open().sync.resolve(name, decision)
+  }
+
+  async syncBegin(name: string, purpose?: SyncPurpose): Promise<SyncTurn> {
+    return await this.#init.open().sync.begin(name, purpose)
+  }
+
+  async syncNext(session: Uint8Array, reply: SyncReply): Promise<SyncTurn> {
+    return await this.#init.open().sync.next(session, reply)
+  }
+
+  async syncEnd(session: Uint8Array): Promise<void> {
+    await this.#init.open().sync.end(session)
   }
 
   // ---

@@ -84,6 +84,11 @@ export class Trail {
     if (this.#denials.writes(facts.peer, tx.nowMs)) this.append(tx, journal, 'request', facts)
   }
 
+  /** The same of synchronisation. */
+  syncDenial(tx: VaultTransaction, journal: Journal, facts: AuditFacts['sync']): void {
+    if (this.#denials.writes(facts.peer, tx.nowMs)) this.append(tx, journal, 'sync', facts)
+  }
+
   /** Somebody came whom nobody knows. */
   stranger(nowMs: number): void {
     this.#strangers.add(nowMs)

@@ -158,10 +158,9 @@ export class Session implements Disposable {
     }
   }
 
-  /** Lets go of what `hold` kept, and disposes of it. */
-  letGo(guest: Disposable): void {
+  /** Lets go of what `hold` kept, and is gone by now. */
+  forget(guest: Disposable): void {
     this.#guests.delete(guest)
-    guest[Symbol.dispose]()
   }
 
   /** Shows whether secrets that come from elsewhere are what they are said to be. */

@@ -82,7 +82,24 @@ export interface AuditFacts {
   /** `dropped` is how many were no notes. */
   intake: { count: number; from: number; to: number; dropped?: number }
   checkpoint: { before: number; head: SignedHead }
+  partner: {
+    change: 'added' | 'pinned' | 'paused' | 'resumed' | 'removed' | 'decided'
+    name: string
+    peer: string
+    detail?: string
+  }
+  sync: {
+    peer: string
+    name: string
+    phase: 'begun' | 'sent' | 'received' | 'ended' | 'stopped'
+    /** What came of each, its path here, its id and version. */
+    records?: readonly SyncedRecord[]
+    detail?: string
+  }
 }
+
+/** A record that was sent or came: what came of it, its path here, its id, 16 bytes, and its newest version. */
+export type SyncedRecord = readonly [what: string, path: string, id: Uint8Array, version: number]
 
 /** Name of an event. */
 export type AuditEvent = keyof AuditFacts
@@ -128,6 +145,13 @@ const use: Check = (value) =>
   value.slice(0, 3).every(text) &&
   (value.length === 3 ||
     (value.length === 5 && requestId(value[3]) && uint(value[4]) && value[4] !== 0))
+const synced: Check = (value) =>
+  Array.isArray(value) &&
+  value.length === 4 &&
+  text(value[0]) &&
+  text(value[1]) &&
+  requestId(value[2]) &&
+  uint(value[3])
 const head: Check = (value) => {
   try {
     readHead(value)
@@ -224,6 +248,22 @@ const EVENTS: { readonly [E in AuditEvent]: Fields<AuditFacts[E]> } = {
   denials: { required: { peer: text, count: uint, since: uint } },
   intake: { required: { count: uint, from: uint, to: uint }, optional: { dropped: uint } },
   checkpoint: { required: { before: uint, head } },
+  partner: {
+    required: {
+      change: oneOf('added', 'pinned', 'paused', 'resumed', 'removed', 'decided'),
+      name: text,
+      peer: text,
+    },
+    optional: { detail: text },
+  },
+  sync: {
+    required: {
+      peer: text,
+      name: text,
+      phase: oneOf('begun', 'sent', 'received', 'ended', 'stopped'),
+    },
+    optional: { records: list(synced), detail: text },
+  },
 }
 
 /** The same by name, for whoever checks entry after entry. */

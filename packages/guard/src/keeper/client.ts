@@ -12,6 +12,8 @@ import type {
   OwnerDoor,
   PairAnswer,
   PeerRequest,
+  SyncMessage,
+  SyncReply,
   UsableRecord,
 } from '../doors.ts'
 import { DEFAULT_KEEPER_LIMITS } from '../limits.ts'
@@ -151,6 +153,10 @@ class NetworkClient implements NetworkDoor {
 
   async pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer> {
     return (await this.#port.call('pair', [of(asker), ticket, proof])) as PairAnswer
+  }
+
+  async sync(asker: Asker, message: SyncMessage): Promise<SyncReply> {
+    return (await this.#port.call('sync', [of(asker), message])) as SyncReply
   }
 
   /** What a peer is told is an answer, also where the port or the thread fails. */

@@ -2,7 +2,7 @@
  * What the network port knows: the network door and nothing else. There is no message here that unlocks, approves, or
  * changes rules or peers, but for `pair`, whose tickets the keeper alone holds.
  */
-import type { Asker, NetworkDoor, PeerRequest } from '../doors.ts'
+import type { Asker, NetworkDoor, PeerRequest, SyncMessage } from '../doors.ts'
 import { DoorError } from './messages.ts'
 import type { PortMethod } from './port.ts'
 
@@ -24,6 +24,7 @@ export function networkMethods(door: NetworkDoor): ReadonlyMap<string, PortMetho
       'pair',
       ([asker, ticket, proof]) => door.pair(askerOf(asker), bytesOf(ticket), bytesOf(proof)),
     ],
+    ['sync', ([asker, message]) => door.sync(askerOf(asker), syncMessageOf(message))],
   ])
 }
 
@@ -49,6 +50,20 @@ function requestOf(value: unknown): PeerRequest {
     reason,
     timeoutMs,
     receipt,
+  }
+}
+
+function syncMessageOf(value: unknown): SyncMessage {
+  const { kind, nonce, session, sealed } = objectOf(value)
+  switch (kind) {
+    case 'key':
+      return { kind }
+    case 'begin':
+      return { kind, nonce: bytesOf(nonce) }
+    case 'step':
+      return { kind, session: bytesOf(session), sealed: bytesOf(sealed) }
+    default:
+      throw malformed()
   }
 }
 

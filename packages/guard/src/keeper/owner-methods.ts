@@ -1,8 +1,20 @@
 /** What comes through the owner door: one table of its methods, who may call them and what they take. */
+import { STATUS_CODES } from '@stronghold/core'
 import { procedureOf } from '@stronghold/vault/catalog'
 import { z } from 'zod'
 
-import type { OwnerDoor, OwnerRole, PeerStep, RulePlace, SealedSecret, UnlockBy } from '../doors.ts'
+import type {
+  OwnerDoor,
+  OwnerRole,
+  PeerStep,
+  RulePlace,
+  SealedSecret,
+  SyncDecision,
+  SyncInit,
+  SyncReply,
+  UnlockBy,
+} from '../doors.ts'
+import { MAX_SYNC_SEALED_BYTES } from '../limits.ts'
 import type { WrittenRule } from '../rules/parse.ts'
 import { DoorError } from './messages.ts'
 import { callMethod, doorOver, methodOf, readArgs } from './table.ts'
@@ -63,6 +75,54 @@ const place: z.ZodType<RulePlace> = z.union([
   z.strictObject({ before: text }),
 ])
 const dryRun = z.strictObject({ dryRun: z.boolean().exactOptional() }).optional()
+
+const syncPath = z.string().max(2048)
+const syncInit: z.ZodType<SyncInit> = z.strictObject({
+  name: text,
+  peer: text,
+  vault: bytes(16, 16),
+  key: bytes(32, 32),
+  paths: z.array(syncPath).max(64).exactOptional(),
+  maps: z
+    .array(z.strictObject({ from: syncPath, to: syncPath }))
+    .max(64)
+    .exactOptional(),
+  mode: z.enum(['two-way', 'push', 'pull']).exactOptional(),
+  merge: z.enum(['keep-old', 'newest-version', 'replace']).exactOptional(),
+  everyMs: when.exactOptional(),
+  onChange: z.boolean().exactOptional(),
+})
+const syncDecision: z.ZodType<SyncDecision> = z.union([
+  z.strictObject({ accept: z.enum(['older', 'newer']) }),
+  z.strictObject({
+    record: z.union([syncPath, bytes(16, 16)]),
+    keep: z.enum(['ours', 'theirs']),
+  }),
+])
+// What a partner says is judged inside; here it is only of the right form.
+const syncReply: z.ZodType<SyncReply> = z.discriminatedUnion('state', [
+  z.strictObject({
+    state: z.literal('key'),
+    vault: bytes(16, 16),
+    key: bytes(32, 32),
+    certificate: bytes(4096).exactOptional(),
+  }),
+  z.strictObject({
+    state: z.literal('begun'),
+    session: bytes(16, 16),
+    vault: bytes(16, 16),
+    key: bytes(32, 32),
+    nonce: bytes(16, 16),
+    sealed: bytes(MAX_SYNC_SEALED_BYTES),
+  }),
+  z.strictObject({ state: z.literal('step'), sealed: bytes(MAX_SYNC_SEALED_BYTES) }),
+  z.strictObject({
+    state: z.literal('failed'),
+    code: z.enum(STATUS_CODES),
+    reason: text.exactOptional(),
+    message: z.string().max(512),
+  }),
+])
 
 function call<Args extends readonly unknown[]>(
   args: z.ZodType<Args>,
@@ -173,6 +233,17 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
   ),
   certificateRequest: call(z.tuple([])),
   setCertificate: call(z.tuple([bytes(4096)])),
+  syncOwnKey: call(z.tuple([])),
+  syncAdd: call(z.tuple([syncInit])),
+  syncList: call(z.tuple([])),
+  syncPin: call(z.tuple([text, bytes(16, 16), bytes(32, 32)])),
+  syncPause: call(z.tuple([text, z.boolean()])),
+  syncRemove: call(z.tuple([text])),
+  syncConflicts: call(z.tuple([text.optional()])),
+  syncResolve: call(z.tuple([text, syncDecision])),
+  syncBegin: call(z.tuple([text, z.enum(['run', 'preview', 'verify']).optional()])),
+  syncNext: call(z.tuple([bytes(16, 16), syncReply])),
+  syncEnd: call(z.tuple([bytes(16, 16)])),
 }
 
 /**

@@ -88,18 +88,23 @@ export class SyncChanges {
     const { session, random } = this.#parts
     const own = this.#own()
     try {
-      const channel = new SyncChannel({ slab: session.slab, random, own }, init)
+      const channel = new SyncChannel(
+        {
+          slab: session.slab,
+          random,
+          own,
+          gone: (one) => {
+            session.forget(one)
+          },
+        },
+        init,
+      )
       session.hold(channel)
       return channel
     } catch (error) {
       own.wipe()
       throw error
     }
-  }
-
-  /** A channel that is not needed any more. */
-  close(channel: SyncChannel): void {
-    this.#parts.session.letGo(channel)
   }
 
   /** Every record that stands, in no order. */
@@ -213,7 +218,11 @@ export class SyncChanges {
         from: ours?.from ?? [],
         createdAtMs: ours?.createdAtMs ?? given.createdAtMs,
         changedAtMs: when.nowMs,
-        minimum: Math.max(given.minimum, ours?.minimum ?? 1),
+        // A history that was replaced may end below the minimum of the one that stood.
+        minimum: Math.min(
+          Math.max(given.minimum, ours?.minimum ?? 1),
+          versions.at(-1)?.number ?? 1,
+        ),
         versions,
       }
       this.#records.putBack(written, ({ number }) => secrets.get(number))

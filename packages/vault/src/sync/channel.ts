@@ -29,6 +29,8 @@ interface Parts {
   readonly random: Random
   /** This vault's sync key, in the slab; belongs to the channel. */
   readonly own: Secret
+  /** Told once, when it is disposed of. */
+  gone(channel: SyncChannel): void
 }
 
 /** One run of two vaults, at one end. A message that does not open leaves the channel as it was. */
@@ -119,6 +121,7 @@ export class SyncChannel implements Disposable {
     this.#recipient?.[Symbol.dispose]()
     this.#receiveKey?.wipe()
     this.#parts.own.wipe()
+    this.#parts.gone(this)
   }
 
   #open(): void {

@@ -1,0 +1,226 @@
+/** What both ends of a run have in common (`docs/sync.md §4–7`): the channel, the list, who fell behind, when both are in step. */
+import { randomFillSync } from 'node:crypto'
+
+import { concat, encode } from '@stronghold/core'
+import type { OpenVault, SyncChannel, SyncRecord, VaultTransaction } from '@stronghold/vault'
+import { VaultError } from '@stronghold/vault'
+
+import type { AuditFacts } from '../audit/entry.ts'
+import type { Batch } from '../batch.ts'
+import type { Book } from '../book.ts'
+import type { Desk, Work } from '../desk.ts'
+import { encodeHead } from '../heads.ts'
+import type { SignedHead } from '../heads.ts'
+import { MAX_SYNC_ENTRIES, SYNC_DIGEST_TURN, SYNC_UNSEEN_MS } from '../limits.ts'
+import type { Trail } from '../trail.ts'
+import { entriesOf } from './difference.ts'
+import type { Exchange } from './exchange.ts'
+import type { Partners, Partnership } from './partners.ts'
+import { Selection } from './selection.ts'
+
+/** What synchronisation works with; there while the vault is unlocked. */
+export interface SyncParts {
+  readonly vault: OpenVault
+  /** The peer id under which the vault is served. */
+  readonly peer: string
+  readonly book: Book
+  readonly desk: Desk
+  readonly trail: Trail
+  readonly batch: Batch
+  readonly partners: Partners
+  /** Digests of records that have not changed since they were computed. */
+  readonly contents: WeakMap<SyncRecord, string>
+  readonly nowMs: () => number
+}
+
+/** How a run begins: the nonces of both, 16 bytes each. */
+export interface Nonces {
+  readonly asker: Uint8Array
+  readonly answerer: Uint8Array
+}
+
+const INFO_DOMAIN = 'stronghold/sync/1'
+
+/** 16 random bytes. */
+export function drawn(): Uint8Array {
+  return randomFillSync(new Uint8Array(16))
+}
+
+/** The sealed channel of one run. */
+export function openChannel(
+  { tx }: Work,
+  parts: SyncParts,
+  partner: Partnership,
+  nonces: Nonces,
+): SyncChannel {
+  const own = { peer: parts.peer, vault: parts.vault.head().vault }
+  const said = concat([nonces.asker, nonces.answerer])
+  const info = (from: typeof own, to: typeof own): Uint8Array => channelInfo(from, to, said)
+  return tx.sync.channel({
+    partner: partner.key,
+    sendInfo: info(own, partner),
+    receiveInfo: info(partner, own),
+  })
+}
+
+/** What a channel binds one direction to (`sync.md §5`). */
+export function channelInfo(
+  from: { readonly peer: string; readonly vault: Uint8Array },
+  to: { readonly peer: string; readonly vault: Uint8Array },
+  nonces: Uint8Array,
+): Uint8Array {
+  return encode({
+    domain: INFO_DOMAIN,
+    from: from.peer,
+    to: to.peer,
+    fromVault: from.vault,
+    toVault: to.vault,
+    nonces,
+  })
+}
+
+/** How this side stands and what it wants. */
+export function standpoint(
+  { vault }: SyncParts,
+  { mode, merge, paths }: Partnership,
+): {
+  readonly head: Uint8Array
+  readonly mode: Partnership['mode']
+  readonly merge: Partnership['merge']
+  readonly paths: readonly string[]
+} {
+  return { head: encodeHead(vault.head()), mode, merge, paths }
+}
+
+/** The selection of two sides. @throws `VaultError` `invalid_argument` for what is no pattern of the partner's */
+export function selectionOf(...sides: ConstructorParameters<typeof Selection>): Selection {
+  try {
+    return new Selection(...sides)
+  } catch (cause) {
+    throw new VaultError('invalid_argument', 'Cannot synchronise: a path is no pattern', { cause })
+  }
+}
+
+/**
+ * Judges how far the partner has come, and keeps it; a partner that fell behind stops the partnership.
+ *
+ * @returns why nothing may be exchanged, or `undefined`
+ */
+export function judge(
+  work: Work,
+  { partners }: SyncParts,
+  name: string,
+  head: SignedHead,
+): 'rolled-back' | 'unseen' | undefined {
+  const partnership = partners.named(name)
+  if (partnership === undefined) return undefined
+  const { seen, complete, accept } = partnership
+  const isOlder =
+    seen !== undefined &&
+    (head.epoch !== seen.epoch || (head.epoch === seen.epoch && head.generation < seen.generation))
+  const isUnseen =
+    accept === undefined && complete !== undefined && work.tx.nowMs - complete.atMs > SYNC_UNSEEN_MS
+  const stop = isOlder ? 'rolled-back' : isUnseen ? 'unseen' : undefined
+  if (stop === undefined) {
+    const { epoch, generation } = head
+    partners.put(work, { ...partnership, seen: { epoch, generation } })
+    return undefined
+  }
+  const { accept: _, ...rest } = partnership
+  partners.put(work, { ...rest, stop })
+  return stop
+}
+
+/** What this side lists, and where the vault stood then. */
+export interface Listed {
+  readonly entries: Uint8Array
+  readonly count: number
+  readonly epoch: number
+  readonly generation: number
+}
+
+/**
+ * Lists what is compared. Digests that are not known are computed a few at a time, so that nobody else waits.
+ *
+ * @param fresh - computes all of them again, from the rows
+ * @throws `VaultError` `resource_exhausted` past `MAX_SYNC_ENTRIES`
+ */
+export async function listFor(
+  { batch, vault }: SyncParts,
+  exchange: Exchange,
+  fresh = false,
+): Promise<Listed> {
+  const wanted = await batch.run(({ tx }) =>
+    [...exchange.listed(tx)].flatMap(({ record, digest }) =>
+      record === undefined || (digest !== undefined && !fresh) ? [] : [record],
+    ),
+  )
+  for (let at = 0; at < wanted.length; at += SYNC_DIGEST_TURN) {
+    await batch.run(({ tx }) => {
+      for (const { id } of wanted.slice(at, at + SYNC_DIGEST_TURN)) {
+        const record = tx.sync.record(id)
+        if (record !== undefined) exchange.compute(tx, record)
+      }
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return await batch.run(({ tx }) => {
+    const states = [...exchange.listed(tx)].map(({ id, digest }): readonly [string, string] => [
+      id,
+      digest ?? exchange.digest(tx, id),
+    ])
+    if (states.length > MAX_SYNC_ENTRIES) {
+      throw new VaultError(
+        'resource_exhausted',
+        `Cannot synchronise: over ${MAX_SYNC_ENTRIES} records are selected`,
+      )
+    }
+    const { epoch, generation } = vault.head()
+    return { entries: entriesOf(states), count: states.length, epoch, generation }
+  })
+}
+
+/** Both have the same: what was decided about a partner that fell behind is done, and tombstones may go that all have seen. */
+export function noteInStep(work: Work, parts: SyncParts, name: string, listed: Listed): void {
+  const partnership = parts.partners.named(name)
+  if (partnership === undefined) return
+  const { accept: _, ...rest } = partnership
+  const { epoch, generation } = listed
+  const complete = { atMs: work.tx.nowMs, epoch, generation }
+  parts.partners.put(work, { ...rest, complete, behind: false })
+  releaseTombstones(work.tx, parts.partners)
+}
+
+/** Releases tombstones that every partner has seen whose selection covers them; a partner silent for long is not waited for. */
+export function releaseTombstones(
+  tx: VaultTransaction,
+  partners: Partners,
+  gone?: Partnership,
+): void {
+  const all = partners.list().map((one) => ({ one, selection: new Selection(one.paths, ['**']) }))
+  const former = gone === undefined ? undefined : new Selection(gone.paths, ['**'])
+  for (const { id, tombstone } of [...tx.sync.tombstones()]) {
+    if (tombstone.last === undefined) continue
+    const { path } = tombstone
+    const concerned = all.filter(({ selection }) => selection.here(path) !== undefined)
+    if (concerned.length === 0 && former?.here(path) === undefined) continue
+    const generation = tx.sync.tombstoneGeneration(id) ?? Infinity
+    const isSeen = concerned.every(({ one: { complete, addedAtMs } }) => {
+      const lastMs = complete?.atMs ?? addedAtMs
+      if (tx.nowMs - lastMs > SYNC_UNSEEN_MS) return true
+      return complete?.epoch === tx.epoch && generation <= complete.generation
+    })
+    if (isSeen) tx.sync.release(id)
+  }
+}
+
+/** Writes what became of a run. */
+export function noteRun(
+  { tx, journal }: Work,
+  { trail }: SyncParts,
+  { name, peer }: Partnership,
+  phase: AuditFacts['sync']['phase'],
+  more: Pick<AuditFacts['sync'], 'records' | 'detail'> = {},
+): void {
+  trail.append(tx, journal, 'sync', { peer, name, phase, ...more })
+}
