@@ -3,6 +3,7 @@
  * a daemon instead gets the same door over its socket.
  */
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 
 import { openGuard } from '@stronghold/guard'
 import type { OwnerDoor } from '@stronghold/guard'
@@ -18,6 +19,7 @@ import { hasVault, peerOf, socketsOf } from './home.ts'
 import type { Home } from './home.ts'
 import type { Io } from './io.ts'
 import { sourceOf, unlockBy } from './passphrase.ts'
+import type { UnlockSource } from './passphrase.ts'
 import type { Terminal } from './terminal.ts'
 import { MAX_HELD_MS } from './limits.ts'
 
@@ -68,21 +70,38 @@ export async function withOwnerAtHand<T>(
 export async function runningOwner({
   home,
   io,
-}: Pick<DoorInit, 'home' | 'io'>): Promise<OwnerDoor | undefined> {
+  options = {},
+}: Pick<DoorInit, 'home' | 'io'> & Partial<Pick<DoorInit, 'options'>>): Promise<
+  OwnerDoor | undefined
+> {
   const { owner: path } = socketsOf(home, io.env)
-  if (!existsSync(path)) return undefined
+  const named = options['token-file']
+  if (!existsSync(path)) {
+    // A token opens what runs; it unlocks nothing.
+    if (typeof named === 'string') throw noneRuns()
+    return undefined
+  }
   // Whoever may only approve has only that token.
-  const token = readToken(existsSync(home.adminToken) ? home.adminToken : home.approverToken)
+  const usual = existsSync(home.adminToken) ? home.adminToken : home.approverToken
+  const token = readToken(typeof named === 'string' ? resolve(io.cwd, named) : usual)
   const door = connectOwner(path, token)
   try {
     await door.status()
     return door
   } catch (error) {
     if (error instanceof DoorError && error.code === 'unavailable' && error.ran === 'no') {
+      if (typeof named === 'string') throw noneRuns()
       return undefined
     }
     throw error
   }
+}
+
+function noneRuns(): Failure {
+  return new Failure('not_found', 'cannot use the token', {
+    reason: 'no Stronghold runs in this home',
+    hint: 'stronghold up',
+  })
 }
 
 function lockedThere(): Failure {
@@ -105,13 +124,29 @@ async function withOwnVault<T>(init: DoorInit, work: (owner: OwnerDoor) => Promi
     throw error
   }
   await using guard = openGuard(
-    { vault, peer, limits: { maxAuditBytes: config.number('audit.max_bytes') } },
+    {
+      vault,
+      peer,
+      limits: { maxAuditBytes: config.number('audit.max_bytes') },
+      confirmApprovals: confirmsApprovals(config) && !isTyped(init.options, source),
+    },
     { clock: io.clock },
   )
   const { owner } = guard
   await owner.unlock(unlockBy(source, io, await owner.boxKey()))
   await reconcile(init, owner)
   return await work(owner)
+}
+
+/** Whether whoever approves shows the passphrase again. */
+export function confirmsApprovals(config: Config): boolean {
+  return config.text('approvals.confirm') === 'passphrase'
+}
+
+/** Was the passphrase shown for this very call, so that there is nothing to ask again. */
+function isTyped(options: DoorInit['options'], source: UnlockSource | undefined): boolean {
+  const isNamed = options['passphrase-file'] !== undefined || options['passphrase-fd'] !== undefined
+  return source === undefined || (isNamed && source.from !== 'key-file')
 }
 
 /** No vault stands in the home that was meant. */

@@ -55,6 +55,7 @@ export function openKeys(init: KeysInit): KeyTerminal | undefined {
   keys.on('error', gone)
   keys.on('end', gone)
   keys.setRawMode(true)
+  keys.resume()
   process.on('SIGWINCH', resized)
   // Whatever ends this process: Node.js takes raw mode back then, and this the screen.
   process.once('exit', leave)

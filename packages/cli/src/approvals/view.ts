@@ -7,14 +7,18 @@ import { shortest } from '@stronghold/guard'
 
 import { parseDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
-import { MAX_WATCHED, MAX_WATCHED_ENDED, MIN_SHOWN_MS } from '../limits.ts'
+import {
+  MAX_APPROVED_MS,
+  MAX_WATCHED,
+  MAX_WATCHED_ENDED,
+  MIN_SHOWN_MS,
+  NARROW_COLUMNS,
+} from '../limits.ts'
 import { columnsOf, cutTo, fold, padTo } from './fold.ts'
 import type { Key } from './keys.ts'
 import { approvalLines, askOf, clockTime } from './words.ts'
 import type { Style } from './words.ts'
 
-/** Longest an approval can be remembered, in milliseconds, as the guard has it. */
-const MAX_GRANT_MS = 24 * 3_600_000
 /** Longest length of time that is typed, in characters. */
 const MAX_TYPED = 16
 /** Fewest rows for what is asked, under the list. */
@@ -292,7 +296,7 @@ function onTimeKey(state: ViewState, typed: string, key: Key, nowMs: number): St
   if (key !== 'enter') return still(state)
   try {
     const forMs = parseDuration(typed === '' ? USUAL_TIME : typed)
-    if (forMs <= MAX_GRANT_MS) return decided(state, 'time', nowMs, forMs)
+    if (forMs <= MAX_APPROVED_MS) return decided(state, 'time', nowMs, forMs)
     return still({ ...state, message: 'a day at most: 24h' })
   } catch (error) {
     if (!(error instanceof Failure)) throw error
@@ -494,7 +498,9 @@ function keysOf(state: ViewState): string[] {
     case 'choose':
       if (chosen === undefined) return [leave]
       return [
-        `[o]nce  ${chosen.grantable ? '[t]ime…  ' : ''}[d]eny  [b]lock  [?] why`,
+        ['[o]nce', ...(chosen.grantable ? ['[t]ime…'] : []), '[d]eny', '[b]lock', '[?] why'].join(
+          state.columns < NARROW_COLUMNS ? ' ' : '  ',
+        ),
         `${approvals.length > 1 ? '↑↓ choose · ' : ''}${state.offset > 0 ? 'space goes on · ' : ''}${leave}`,
       ]
   }

@@ -2,10 +2,11 @@
  * Shows what waits for a person, as it happens: a live view where somebody sits in front, else one line for each event. It
  * carries out what `view.ts` decides, and draws what that makes; it decides nothing itself.
  */
-import type { OwnerDoor, PendingApproval, UnlockBy } from '@stronghold/guard'
+import type { Decided, OwnerDoor, PendingApproval, UnlockBy } from '@stronghold/guard'
 import { approvalId } from '@stronghold/guard'
 import { sealTo, Slab } from '@stronghold/vault'
 
+import { printMoment } from '../duration.ts'
 import { failureOf } from '../failure.ts'
 import type { Io, KeyTerminal } from '../io.ts'
 import { WATCH_FRAME_MS, WATCH_REFRESH_MS } from '../limits.ts'
@@ -275,7 +276,9 @@ class LiveView {
         ...(forMs === undefined ? {} : { forMs }),
         ...(proof === undefined ? {} : { proof }),
       })
-      this.#feed({ type: 'decided', decision, said: saidOf(decision, result?.state ?? '') })
+      if (result !== undefined) {
+        this.#feed({ type: 'decided', decision, said: saidOf(decision, result) })
+      }
     } catch (error) {
       this.#feed({ type: 'failed', message: sentenceOf(error) })
       await this.#refresh().catch(() => {})
@@ -357,12 +360,16 @@ function sentenceOf(error: unknown): string {
 
 /** What came of a decision, in words: the rules of that moment had their say, too. */
 export function saidOf(
-  { choice, forMs }: Pick<Decision, 'choice' | 'forMs'>,
-  phase: string,
+  { choice }: Pick<Decision, 'choice'>,
+  { state, rememberedUntilMs }: Pick<Decided, 'state' | 'rememberedUntilMs'>,
 ): string {
   if (choice === 'deny') return 'denied here'
   if (choice === 'deny-and-block') return 'denied and blocked here'
-  if (phase === 'denied') return 'approved, but a rule denies it now'
-  if (phase === 'pending') return 'asked anew: a rule or the key has changed'
-  return `approved here${forMs === undefined ? ' once' : ' for a time'}${phase === 'approved' ? '; it runs when its peer comes for it' : ''}`
+  if (state === 'denied') return 'approved, but a rule denies it now'
+  if (state === 'pending') return 'asked anew: a rule or the key has changed'
+  const later = state === 'approved' ? '; it runs when its peer comes for it' : ''
+  if (rememberedUntilMs !== undefined) {
+    return `approved here until ${printMoment(rememberedUntilMs)}${later}`
+  }
+  return `approved here once${choice === 'time' ? ': no room to remember it' : ''}${later}`
 }

@@ -23,6 +23,7 @@ export function plainStyle(columns: number): Style {
 
 /** Widest label: `who   `. */
 const LABEL = 6
+const INDENT = ' '.repeat(LABEL)
 /** Widest name of a detail that has its value beside it. */
 const MAX_NAME = 12
 /** Longest text of a peer's that is shown whole. The guard cuts it sooner. */
@@ -58,7 +59,11 @@ export function approvalLines(approval: PendingApproval, style: Style, nowMs: nu
   const { peerName, peer, connection, reason, rule, steps } = approval
   const width = Math.max(style.columns - LABEL, 8)
   const part = (label: string, lines: readonly string[]): string[] =>
-    lines.map((line, index) => `${style.strong((index === 0 ? label : '').padEnd(LABEL))}${line}`)
+    lines.map((line, index) =>
+      index === 0
+        ? `${style.strong(label)}${' '.repeat(LABEL - label.length)}${line}`
+        : INDENT + line,
+    )
   const theirs = (text: string, room = width): string[] =>
     fold(text, room - 2).map((line) => `${style.faint('│')} ${line}`)
   const who = [

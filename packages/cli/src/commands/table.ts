@@ -1,6 +1,7 @@
 /** The one table of commands, in the order in which help shows them. */
 import type { Command } from '../command.ts'
 import { ABOUT_COMMANDS } from './about.ts'
+import { APPROVAL_COMMANDS, DECIDING_COMMANDS } from './approval.ts'
 import { AUDIT_COMMANDS } from './audit.ts'
 import { CIPHER_COMMANDS } from './cipher.ts'
 import { CONFIG_COMMANDS } from './config.ts'
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...CIPHER_COMMANDS,
   doctor,
   ...ABOUT_COMMANDS,
+  ...DECIDING_COMMANDS,
   ...KEY_COMMANDS,
   keyImport,
   ...STORE_COMMANDS,
@@ -38,5 +40,6 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...GRANT_COMMANDS,
   ...AUDIT_COMMANDS,
   ...RECEIPT_COMMANDS,
+  ...APPROVAL_COMMANDS,
   ...CONFIG_COMMANDS,
 ])

@@ -1,0 +1,49 @@
+/**
+ * What whoever approves shows again, where the door asks for it: typed, or named on this very command line. What the
+ * configuration or the environment unlocks with proves nobody.
+ */
+import type { OwnerDoor, UnlockBy } from '@stronghold/guard'
+import { readPassphrase, readPassphraseFile, sealTo, Slab } from '@stronghold/vault'
+import { resolve } from 'node:path'
+
+import type { Call } from '../command.ts'
+import { Failure } from '../failure.ts'
+import { ask } from '../passphrase.ts'
+
+const SLAB_BYTES = 64 * 1024
+
+/**
+ * The proof that a door wants; `undefined` where it wants none.
+ *
+ * @throws `Failure` `locked` where one is wanted and nobody is there to type it
+ */
+export async function proofFor(
+  owner: OwnerDoor,
+  { io, options }: Pick<Call, 'io' | 'options'>,
+): Promise<UnlockBy | undefined> {
+  if (!(await owner.status()).confirms) return undefined
+  const flag = (name: string): string | undefined => {
+    const value: unknown = options[name]
+    return typeof value === 'string' ? resolve(io.cwd, value) : undefined
+  }
+  const keyFile = flag('key-file')
+  if (keyFile !== undefined) return { by: 'key-file', path: keyFile }
+  const boxKey = await owner.boxKey()
+  using slab = new Slab({ bytes: SLAB_BYTES })
+  const file = flag('passphrase-file')
+  const descriptor: unknown = options['passphrase-fd']
+  using secret =
+    file !== undefined
+      ? readPassphraseFile(file, slab)
+      : typeof descriptor === 'string'
+        ? readPassphrase(numberOf(descriptor), slab)
+        : ask(io, slab, 'Passphrase, to approve: ')
+  return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
+}
+
+function numberOf(descriptor: string): number {
+  if (/^[0-9]{1,3}$/.test(descriptor)) return Number(descriptor)
+  throw new Failure('usage', 'cannot read the passphrase', {
+    reason: '--passphrase-fd is no number of an open descriptor',
+  })
+}
