@@ -16,6 +16,12 @@ export interface NodeConnection extends ConnectionInfo {
   readonly id: string
 }
 
+/** What a connection carried so far, inside its security channel. */
+export interface Traffic {
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
 /** What is known of a live connection. */
 export interface Live extends Link {
   readonly info: NodeConnection

@@ -48,7 +48,7 @@ export type { FormatName } from './framings/request-response.ts'
 export { createNode } from './node.ts'
 export type { ExportedNode } from './exported-node.ts'
 export type { CustomTransport, DialOptions, Node, NodeInit, NodeSeams } from './node-interface.ts'
-export type { NodeConnection } from './connections.ts'
+export type { NodeConnection, Traffic } from './connections.ts'
 export type { IdentitySource } from './open-identity.ts'
 export {
   bidiStream,

@@ -3,7 +3,7 @@
  * refuse what is no set-up.
  */
 import type { Clock } from './clock.ts'
-import type { NodeConnection } from './connections.ts'
+import type { NodeConnection, Traffic } from './connections.ts'
 import type { EventOf, EventsOptions, EventStream, EventType, MissedEvent } from './events.ts'
 import type { ExportedNode } from './exported-node.ts'
 import type { Advertisement, FoundPeer, Wanted } from './find/find.ts'
@@ -128,6 +128,8 @@ export interface Node extends AsyncDisposable {
   disconnect(peer: PeerId): Promise<void>
   /** All connections that are up, or those with one peer. */
   connections(peer?: PeerId): NodeConnection[]
+  /** What a connection that is up carried so far; undefined where it is gone, or its muxer does not count. */
+  traffic(connection: NodeConnection): Traffic | undefined
   /**
    * Finds peers by all ways that are set up: whoever serves a namespace, one peer, or anybody. Their addresses go into
    * the book; nothing is dialled, and nobody is trusted for having been found. `break` ends the search.

@@ -16,7 +16,7 @@ import { pipeOf } from './connection/message-stream.ts'
 import type { Pipe } from './connection/pipe.ts'
 import type { ConnectionInfo, RefusedConnection } from './connection/upgrader.ts'
 import { Connections } from './connections.ts'
-import type { Live, NodeConnection } from './connections.ts'
+import type { Live, NodeConnection, Traffic } from './connections.ts'
 import { Dialling } from './dialling.ts'
 import { Direct } from './direct.ts'
 import type { DirectInit } from './direct.ts'
@@ -454,6 +454,16 @@ class P2pNode implements Node {
 
   connections(peer?: PeerId): NodeConnection[] {
     return this.#connections.list(peer).map(({ info }) => info)
+  }
+
+  traffic({ peer, id }: NodeConnection): Traffic | undefined {
+    const live = this.#connections.list(peer).find(({ info }) => info.id === id)
+    const connection = live?.connection
+    const muxer =
+      connection === undefined ? undefined : this.#composed?.upgrader.muxerOf(connection)
+    if (muxer === undefined) return undefined
+    const { receivedBytes, sentBytes } = muxer
+    return Object.freeze({ receivedBytes, sentBytes })
   }
 
   find(wanted?: Wanted, options?: FindOptions): AsyncIterableIterator<FoundPeer, undefined> {

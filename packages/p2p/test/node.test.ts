@@ -53,6 +53,24 @@ test('two nodes ask and answer', async () => {
   expect(await away.ping(home.peer)).toBeGreaterThanOrEqual(0)
 })
 
+test('what a connection carried is counted on both sides', async () => {
+  await using network = memoryNetwork()
+  const home = await network.createNode(OPEN)
+  home.serve(echo, handlers)
+  const away = await network.createNode()
+  const connection = await away.connect(home.addresses)
+  const before = away.traffic(connection)
+  await away.client(echo, home.addresses).bytes(new Uint8Array(10_000))
+  const after = away.traffic(connection)
+  for (const way of ['receivedBytes', 'sentBytes'] as const) {
+    const carried = (after?.[way] ?? 0) - (before?.[way] ?? 0)
+    expect(carried).toBeGreaterThanOrEqual(10_000)
+    expect(carried).toBeLessThan(12_000)
+  }
+  await away.disconnect(home.peer)
+  expect(away.traffic(connection)).toBeUndefined()
+})
+
 test.each(['noise', 'tls'] as const)('both sides speak %s where they agree on it', async (name) => {
   await using network = memoryNetwork()
   const home = await network.createNode({ ...OPEN, security: [name] })

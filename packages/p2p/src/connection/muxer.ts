@@ -85,6 +85,9 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
   streams: Stream[] = []
   /** The session underneath, for what it counts: streams, bytes held, bytes queued. */
   readonly session: YamuxSession
+  /** Bytes that came and went, inside the security channel. */
+  receivedBytes = 0
+  sentBytes = 0
 
   readonly #pipe: Pipe
   readonly #init: MuxerInit
@@ -142,6 +145,7 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
       data: (chunk) => {
         this.#lastHeardMs = this.#clock.nowMs()
         this.#probedMs = undefined
+        this.receivedBytes += chunk.byteLength
         this.session.receive(chunk, this.#lastHeardMs)
       },
       drain: () => {
@@ -392,6 +396,7 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
     while (!this.#blocked) {
       const chunks = this.session.take(BATCH_BYTES)
       if (chunks.length === 0) break
+      for (const chunk of chunks) this.sentBytes += chunk.byteLength
       this.#blocked = !this.#pipe.write(chunks)
     }
     this.session.drained()
