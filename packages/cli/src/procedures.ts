@@ -5,6 +5,7 @@ import type { InputOf, OutputOf, Procedure } from '@stronghold/vault/catalog'
 import { toHex } from '@stronghold/core'
 import { z } from 'zod'
 
+import type { Call } from './command.ts'
 import { Failure, quoted } from './failure.ts'
 import { printMoment } from './duration.ts'
 
@@ -20,23 +21,24 @@ export async function runOne<P extends Procedure>(
   procedure: P,
   input: InputOf<P>,
 ): Promise<OutputOf<P>> {
-  const [output] = await runAll(owner, [{ procedure: procedure.name, input }])
-  return output as OutputOf<P>
+  const { outputs } = await runAll(owner, [{ procedure: procedure.name, input }])
+  return outputs[0] as OutputOf<P>
 }
 
 /** Runs a chain on the own vault, all or nothing. */
 export async function runAll(
   owner: OwnerDoor,
   steps: readonly NamedStep[],
-): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  const { outputs } = await owner.run(
+  options: { reason?: string; receipt?: boolean } = {},
+): ReturnType<OwnerDoor['run']> {
+  return await owner.run(
     steps.map(({ procedure, input }) => ({
       procedure,
       version: known(procedure).version,
       input,
     })),
+    options,
   )
-  return outputs
 }
 
 /** A procedure of the catalog. @throws `Failure` `usage` for one that is none */
@@ -55,6 +57,17 @@ export function wouldTouch(steps: readonly NamedStep[]): string[] {
   return footprint(asked).map(
     ({ procedure, role, path }) => `${procedure}:${role} ${path.toString()}`,
   )
+}
+
+/** Tells what steps would touch, on the own vault or on a peer's. */
+export async function tellSteps(
+  { terminal }: Pick<Call, 'terminal'>,
+  steps: readonly NamedStep[],
+  peer?: string,
+): Promise<void> {
+  const touched = wouldTouch(steps)
+  const where = peer === undefined ? '' : ` at ${peer}`
+  await terminal.result({ dryRun: true, would: touched }, `would run ${touched.join(', ')}${where}`)
 }
 
 /** A record as `--json` prints it. */

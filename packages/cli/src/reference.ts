@@ -2,6 +2,8 @@
 import { parseReference } from '@stronghold/vault/catalog'
 
 import { Failure, quoted } from './failure.ts'
+import { known } from './procedures.ts'
+import type { NamedStep } from './procedures.ts'
 
 /** A record of the own vault, or of a peer's. */
 export interface Target {
@@ -37,4 +39,37 @@ export function parseOwn(text: string): string {
 /** The path of a reference, without its version. */
 export function pathOf(reference: string): string {
   return parseReference(reference).path.toString()
+}
+
+/**
+ * Steps whose paths may be those of a peer, as that peer takes them.
+ *
+ * @throws `Failure` `usage` where they are not all of one vault
+ */
+export function ownSteps(steps: readonly NamedStep[]): {
+  readonly peer: string | undefined
+  readonly steps: readonly NamedStep[]
+} {
+  const peers = new Set<string | undefined>()
+  const own = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(own)
+    if (typeof value !== 'string') return value
+    const { peer, reference } = parseTarget(value)
+    peers.add(peer)
+    return reference
+  }
+  const stripped = steps.map(({ procedure, input }) => ({
+    procedure,
+    input: Object.fromEntries(
+      Object.entries(input).map(([name, value]) => [
+        name,
+        Object.hasOwn(known(procedure).roles, name) ? own(value) : value,
+      ]),
+    ),
+  }))
+  if (peers.size <= 1) return { peer: [...peers][0], steps: stripped }
+  throw new Failure('usage', 'cannot run a chain', {
+    reason: 'its paths are not all of one vault',
+    hint: 'write the same PEER: before every path, or none',
+  })
 }

@@ -9,6 +9,9 @@ import { EXIT_OF_REASON, EXIT_OF_STATUS, exitOf, EXITS } from '../src/exits.ts'
 import { failureOf } from '../src/failure.ts'
 import { Machine } from './machine.ts'
 
+/** A peer that is nowhere. */
+const FAR = '12D3KooWGjmG2kLsxiSUyHx1XF6u4qAZnEZrKEp3K12yomBjSh5J'
+
 let machine: Machine
 beforeAll(async () => {
   machine = await new Machine().init()
@@ -16,6 +19,7 @@ beforeAll(async () => {
   await machine.done('key create box/key --type xchacha20-poly1305 --usage encrypt')
   await machine.done('encrypt box/key --out sealed', { stdin: 'x' })
   await machine.done('sign release/app --out sig', { stdin: 'one' })
+  await machine.done(`peer add far /ip4/127.0.0.1/tcp/1/p2p/${FAR}`)
   writeFileSync(machine.path('large'), new Uint8Array(70_000))
 })
 afterAll(() => {
@@ -30,7 +34,8 @@ const REACHED: readonly (readonly [number, string, string])[] = [
   [2, 'usage', 'key create UPPER'],
   [3, 'denied', 'decrypt box/key --in sealed'],
   [7, 'locked', 'key list --passphrase-file home.key'],
-  [8, 'unreachable', 'sign home:release/app'],
+  [8, 'unreachable', 'pub far:release/app'],
+  [9, 'not_found', 'pub home:release/app'],
   [9, 'not_found', 'key show nothing/here'],
   [9, 'not_found', 'sign release/app --in nothing'],
   [9, 'not_found', 'key list --home elsewhere'],

@@ -1,18 +1,12 @@
 /** `encrypt`, `decrypt`, `random`. */
-import {
-  decrypt as decryptProcedure,
-  encrypt as encryptProcedure,
-  random as randomProcedure,
-} from '@stronghold/vault/catalog'
-import { encodeUtf8, toHex } from '@stronghold/core'
-import { z } from 'zod'
+import { encodeUtf8 } from '@stronghold/core'
 
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
-import { readWhole, writeOutput } from '../data.ts'
-import { toBase64 } from '../lists.ts'
-import { runOne } from '../procedures.ts'
-import { parseOwn } from '../reference.ts'
+import { readWhole } from '../data.ts'
+import { PRINTS } from '../deliver.ts'
+import { parseTarget } from '../reference.ts'
+import { ASKING, useVault } from '../use-vault.ts'
 import { number } from './key.ts'
 import { MAX_INPUT_BYTES } from '../limits.ts'
 
@@ -23,6 +17,7 @@ const OPTIONS = {
   in: { value: 'FILE', says: 'default stdin' },
   out: { value: 'FILE', says: 'default stdout' },
   context: { value: 'TEXT', says: 'bound to it and not in it; the same is needed to decrypt' },
+  ...ASKING,
 } as const
 
 const contextOf = (text: string | undefined): { context?: Uint8Array } =>
@@ -31,84 +26,72 @@ const contextOf = (text: string | undefined): { context?: Uint8Array } =>
 const encrypt = defineCommand({
   name: 'encrypt',
   says: 'Encrypt up to 64 KiB into an envelope that names its key',
-  operands: 'PATH',
+  operands: '[PEER:]PATH',
   options: OPTIONS,
   unlocks: true,
   examples: [
     ['stronghold encrypt backup/db --in dump.sql --out dump.sealed', 'a file'],
-    ['echo secret | stronghold encrypt backup/db --out note.sealed', 'from a pipe'],
+    ['echo secret | stronghold encrypt home:backup/db --out note.sealed', 'with a key of home'],
   ],
-  prints: z.object({ envelope: z.string().nullable(), bytes: z.int(), out: z.string().nullable() }),
+  prints: PRINTS.envelope,
   async run(call) {
-    const { operands, options, terminal, json, withOwner } = call
-    const key = parseOwn(operands[0] ?? '')
+    const { operands, options } = call
+    const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const message = await readWhole(call, options.in)
-    const { envelope } = await withOwner((owner) =>
-      runOne(owner, encryptProcedure, { key, message, ...contextOf(options.context) }),
-    )
-    const { out } = options
-    if (out !== undefined || !json) await writeOutput(call, out, envelope)
-    if (json) {
-      const shown = out === undefined ? toBase64(envelope) : null
-      await terminal.result({ envelope: shown, bytes: envelope.byteLength, out: out ?? null }, '')
-    }
+    await useVault(call, {
+      peer,
+      steps: [{ procedure: 'encrypt', input: { key, message, ...contextOf(options.context) } }],
+      delivery: { kind: 'envelope', out: options.out ?? null, as: null },
+    })
   },
 })
 
 const decrypt = defineCommand({
   name: 'decrypt',
   says: 'Open an envelope; the plaintext goes to stdout or into a file of your own',
-  operands: 'PATH',
+  operands: '[PEER:]PATH',
   options: OPTIONS,
   unlocks: true,
   examples: [
     ['stronghold decrypt backup/db --in dump.sealed --out dump.sql', 'into a file, 0600'],
     ['stronghold decrypt backup/db --in note.sealed | less', 'through a pipe'],
   ],
-  prints: z.object({ message: z.string().nullable(), bytes: z.int(), out: z.string().nullable() }),
+  prints: PRINTS.plaintext,
   async run(call) {
-    const { operands, options, terminal, json, withOwner } = call
-    const key = parseOwn(operands[0] ?? '')
+    const { operands, options } = call
+    const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const envelope = await readWhole(call, options.in, MAX_INPUT_BYTES + ENVELOPE_ROOM)
-    const { message } = await withOwner((owner) =>
-      runOne(owner, decryptProcedure, { key, envelope, ...contextOf(options.context) }),
-    )
-    try {
-      const { out } = options
-      if (out !== undefined || !json) await writeOutput(call, out, message, 0o600)
-      if (json) {
-        const shown = out === undefined ? toBase64(message) : null
-        await terminal.result({ message: shown, bytes: message.byteLength, out: out ?? null }, '')
-      }
-    } finally {
-      message.fill(0)
-    }
+    await useVault(call, {
+      peer,
+      steps: [{ procedure: 'decrypt', input: { key, envelope, ...contextOf(options.context) } }],
+      delivery: { kind: 'plaintext', out: options.out ?? null, as: null },
+    })
   },
 })
 
 const random = defineCommand({
   name: 'random',
   says: 'Give random bytes',
-  operands: 'BYTES',
+  operands: '[PEER:]BYTES',
   options: {
     format: { value: 'FORMAT', says: 'default hex', choices: ['hex', 'base64', 'raw'] },
     out: { value: 'FILE', says: 'default stdout' },
+    ...ASKING,
   },
   unlocks: true,
   examples: [
     ['stronghold random 32', '64 hex digits'],
     ['stronghold random 1024 --format raw --out seed.bin', 'bytes into a file'],
   ],
-  prints: z.object({ bytes: z.string() }),
+  prints: PRINTS.random,
   async run(call) {
-    const { operands, options, terminal, json, withOwner } = call
-    const length = number(operands[0] ?? '', 'BYTES')
-    const { bytes } = await withOwner((owner) => runOne(owner, randomProcedure, { length }))
-    const { format = 'hex' } = options
-    const text = format === 'base64' ? toBase64(bytes) : toHex(bytes)
-    if (json) await terminal.result({ bytes: toBase64(bytes) }, '')
-    else if (format === 'raw') await writeOutput(call, options.out, bytes, 0o600)
-    else await writeOutput(call, options.out, encodeUtf8(`${text}\n`), 0o600)
+    const { operands, options } = call
+    const [, peer, count = ''] = /^(?:([^:]*):)?(.*)$/s.exec(operands[0] ?? '') ?? []
+    await useVault(call, {
+      peer,
+      steps: [{ procedure: 'random', input: { length: number(count, 'BYTES') } }],
+      delivery: { kind: 'random', out: options.out ?? null, as: options.format ?? 'hex' },
+    })
   },
 })
 

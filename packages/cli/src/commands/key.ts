@@ -1,16 +1,19 @@
 /** `key`: records, made, shown, changed and taken away. Nothing here shows a secret. */
 import { EGRESS, generate, RECORD_TYPES, revoke, rotate, USAGES } from '@stronghold/vault/catalog'
 import type { Egress, RecordType, Usage } from '@stronghold/vault/catalog'
+import { toHex } from '@stronghold/core'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { Failure, quoted } from '../failure.ts'
 import { fromHexOrNone, list } from '../lists.ts'
-import { recordAt, recordJson, recordLine, recordShape, runOne, wouldTouch } from '../procedures.ts'
-import type { NamedStep } from '../procedures.ts'
+import { recordAt, recordJson, recordLine, recordShape, runOne, tellSteps } from '../procedures.ts'
 import { parseOwn, pathOf } from '../reference.ts'
 import { printMoment } from '../duration.ts'
+import { peerTarget } from '../node/target.ts'
+import { atPeer } from '../refusals.ts'
+import { remote } from '../terminal.ts'
 
 const LABELS = {
   egress: { value: 'LEVEL', says: 'the most that ever leaves', choices: EGRESS },
@@ -35,15 +38,6 @@ function labelsOf(options: {
     ...(usage === undefined ? {} : { usage: list(usage, 'usage', USAGES) as Usage[] }),
   }
   return Object.keys(labels).length === 0 ? {} : { labels }
-}
-
-/** Tells what a step would touch. */
-export async function tellSteps(
-  { terminal }: Pick<Call, 'terminal'>,
-  steps: readonly NamedStep[],
-): Promise<void> {
-  const touched = wouldTouch(steps)
-  await terminal.result({ dryRun: true, would: touched }, `would run ${touched.join(', ')}`)
 }
 
 /** `key create` */
@@ -81,18 +75,34 @@ const create = defineCommand({
   },
 })
 
+/** What this machine may use of a record elsewhere. */
+const usableShape = z.strictObject({
+  path: z.string(),
+  type: z.string(),
+  version: z.int(),
+  publicKey: z.string().nullable(),
+  uses: z.array(z.strictObject({ use: z.string(), effect: z.enum(['allow', 'ask']) })),
+})
+
 /** `key list` */
 const listKeys = defineCommand({
   name: 'key list',
-  says: 'List the records of the own vault',
-  operands: '[PATTERN]',
+  says: 'List the records of the own vault, or what this machine may use of another',
+  operands: '[[PEER:]PATTERN]',
   unlocks: true,
   examples: [
     ['stronghold key list', 'everything'],
-    ["stronghold key list 'release/**' --json", 'what is under release, for a program'],
+    ['stronghold key list home:', 'what home lets this machine use'],
   ],
-  prints: z.object({ records: z.array(recordShape) }),
-  async run({ operands, terminal, withOwner }) {
+  prints: z.object({ records: z.array(z.union([recordShape, usableShape])) }),
+  async run(call) {
+    const [text = ''] = call.operands
+    const colon = text.indexOf(':')
+    if (colon !== -1) {
+      await listUsable(call, text.slice(0, colon), text.slice(colon + 1))
+      return
+    }
+    const { operands, terminal, withOwner } = call
     await withOwner(async (owner) => {
       const records = await owner.records(operands[0])
       const rows = records.map(({ path, type, version, egress, sync, origin }) => [
@@ -113,6 +123,36 @@ const listKeys = defineCommand({
     })
   },
 })
+
+async function listUsable(
+  { home, terminal, withNode }: Call,
+  peer: string,
+  pattern: string,
+): Promise<void> {
+  const target = peerTarget(home, peer)
+  const records = await atPeer({ home, name: peer, what: 'the list of what may be used' }, () =>
+    withNode((node) => node.usable(target, pattern === '' ? '**' : pattern)),
+  )
+  const rows = records.map(({ path, type, version, uses }) => [
+    remote(path),
+    remote(type),
+    String(version),
+    uses.map(({ use, effect }) => `${remote(use)}${effect === 'ask' ? ' (asks)' : ''}`).join(', '),
+  ])
+  await terminal.result(
+    {
+      records: records.map(({ path, type, version, uses, publicKey }) => ({
+        path,
+        type,
+        version,
+        publicKey: publicKey === undefined ? null : toHex(publicKey),
+        uses,
+      })),
+    },
+    rows.length === 0 ? '' : terminal.table(rows, ['PATH', 'TYPE', 'VERSION', 'USES']),
+  )
+  if (rows.length === 0) await terminal.note(`${peer} lets this machine use nothing there`)
+}
 
 /** `key show` */
 const show = defineCommand({

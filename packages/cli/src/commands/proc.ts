@@ -7,12 +7,14 @@ import { z } from 'zod'
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
 import { readWhole } from '../data.ts'
+import { PRINTS } from '../deliver.ts'
 import { Failure } from '../failure.ts'
-import { assertNoSecrets, fromJson, toJson } from '../json-bytes.ts'
-import { known, runAll } from '../procedures.ts'
+import { assertNoSecrets, fromJson } from '../json-bytes.ts'
+import { known } from '../procedures.ts'
 import type { NamedStep } from '../procedures.ts'
+import { ownSteps } from '../reference.ts'
 import { wrapped } from '../terminal.ts'
-import { tellSteps } from './key.ts'
+import { ASKING, useVault } from '../use-vault.ts'
 import { MAX_STEPS } from '../limits.ts'
 
 const list = defineCommand({
@@ -102,33 +104,29 @@ const show = defineCommand({
 
 const run = defineCommand({
   name: 'proc run',
-  says: 'Run any procedure, or a chain of them, JSON in and out',
+  says: 'Run any procedure, or a chain of them, JSON in and out; paths may be those of one peer',
   operands: '[NAME] [JSON]',
   options: {
     in: { value: 'FILE', says: 'where the JSON stands; default stdin where no JSON is' },
+    ...ASKING,
   },
   changes: true,
   unlocks: true,
   examples: [
-    [`stronghold proc run pub '{"key":"release/app"}'`, 'one procedure; bytes come as base64'],
+    [`stronghold proc run pub '{"key":"home:release/app"}'`, 'one procedure; bytes come as base64'],
     [
       'stronghold proc run --in chain.json',
       '{"steps":[{"procedure":"generate","input":{…}},…]}, all or nothing',
     ],
   ],
-  prints: z.object({ outputs: z.array(z.record(z.string(), z.unknown())) }),
+  prints: PRINTS.outputs,
   async run(call) {
-    const { operands, options, terminal, io, dryRun, withOwner } = call
+    const { operands, options, io } = call
     const [name, json] = operands
     if (name !== undefined) known(name)
     const text = json ?? decodeUtf8(await readWhole(call, options.in, 1024 * 1024))
-    const steps = stepsOf(name, parse(text), io.cwd)
-    if (dryRun) {
-      await tellSteps(call, steps)
-      return
-    }
-    const outputs = (await withOwner((owner) => runAll(owner, steps))).map(toJson)
-    await terminal.result({ outputs }, JSON.stringify(outputs, undefined, 2))
+    const delivery = { kind: 'outputs', out: null, as: null } as const
+    await useVault(call, { ...ownSteps(stepsOf(name, parse(text), io.cwd)), delivery })
   },
 })
 

@@ -2,26 +2,20 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
-import { encodeUtf8 } from '@stronghold/core'
-import type { OwnerDoor } from '@stronghold/guard'
-import {
-  pub as pubProcedure,
-  sign as signProcedure,
-  verify as verifyProcedure,
-} from '@stronghold/vault/catalog'
+import { verify as verifyProcedure } from '@stronghold/vault/catalog'
 import type { Vault } from '@stronghold/vault'
-import type { InputOf } from '@stronghold/vault/catalog'
-import { z } from 'zod'
+import type { InputOf, pub as pubProcedure, sign as signProcedure } from '@stronghold/vault/catalog'
 
 import { defineCommand } from '../command.ts'
 import type { Command } from '../command.ts'
-import { HASHES, readInput, readWhole, tooLong, writeOutput } from '../data.ts'
+import { HASHES, readInput, readWhole, tooLong } from '../data.ts'
 import type { Input } from '../data.ts'
+import { deliver, PRINTS } from '../deliver.ts'
 import { Failure, quoted } from '../failure.ts'
-import { list, toBase64 } from '../lists.ts'
-import { runOne } from '../procedures.ts'
+import { list } from '../lists.ts'
 import { readPublicKey } from '../public-key.ts'
-import { parseOwn, pathOf } from '../reference.ts'
+import { parseTarget, pathOf } from '../reference.ts'
+import { ASKING, useVault } from '../use-vault.ts'
 import { MAX_SIGNATURE_BYTES } from '../limits.ts'
 
 const FORMATS = [
@@ -107,11 +101,12 @@ function messageOf(
 const sign = defineCommand({
   name: 'sign',
   says: 'Sign a file, in a format that says what is signed',
-  operands: 'PATH',
+  operands: '[PEER:]PATH',
   options: {
     in: { value: 'FILE', says: 'what to sign; default stdin' },
     out: { value: 'FILE', says: 'where the signature goes; default stdout' },
     ...FORMAT_OPTIONS,
+    ...ASKING,
   },
   changes: true,
   unlocks: true,
@@ -121,63 +116,43 @@ const sign = defineCommand({
       'an SSH signature, which ssh-keygen -Y verify accepts',
     ],
     [
-      'stronghold sign release/jwt --format jws --in claims.json',
-      'a JSON Web Signature, on stdout',
+      'stronghold sign home:release/app --in app.tgz --out app.tgz.sig --reason v2.4.0 --receipt r.json',
+      'with a key of home, where a person may be asked',
     ],
   ],
-  prints: z.object({
-    version: z.int(),
-    bytes: z.int(),
-    out: z.string().nullable(),
-    signature: z.string().nullable(),
-  }),
+  prints: PRINTS.signature,
   async run(call) {
-    const { operands, options, terminal, json, dryRun } = call
-    const key = parseOwn(operands[0] ?? '')
+    const { operands, options } = call
+    const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const as = signAs(options)
     const asked = messageOf(await readInput(call, options.in), as, options.in)
-    if (dryRun) {
-      const would = `sign:key ${pathOf(key)}`
-      await terminal.result({ dryRun: true, would: [would] }, `would run ${would}`)
-      return
-    }
-    const { signature, version } = await call.withOwner((owner) =>
-      runOne(owner, signProcedure, { key, ...asked }),
-    )
-    const { out } = options
-    if (out !== undefined || !json) await writeOutput(call, out, signature)
-    if (json) {
-      await terminal.result(
-        {
-          version,
-          bytes: signature.byteLength,
-          out: out ?? null,
-          signature: out === undefined ? toBase64(signature) : null,
-        },
-        '',
-      )
-    } else if (out !== undefined) await terminal.note(`wrote ${out}`)
+    await useVault(call, {
+      peer,
+      steps: [{ procedure: 'sign', input: { key, ...asked } }],
+      delivery: { kind: 'signature', out: options.out ?? null, as: null },
+    })
   },
 })
 
 const verify = defineCommand({
   name: 'verify',
   says: 'Check a signature, with a record of the vault or with a public key that is given',
-  operands: '[PATH]',
+  operands: '[[PEER:]PATH]',
   options: {
     sig: { value: 'FILE', says: 'the signature' },
     in: { value: 'FILE', says: 'what was signed; default stdin' },
     key: { value: 'FILE', says: 'a public key: OpenSSH, PEM or JWK; needs no vault' },
     ...FORMAT_OPTIONS,
+    ...ASKING,
   },
   unlocks: true,
   examples: [
     ['stronghold verify release/app --sig app.tgz.sig --in app.tgz', 'with a record of the vault'],
     ['stronghold verify --key app.pub --sig app.tgz.sig --in app.tgz', 'without a vault'],
   ],
-  prints: z.object({ valid: z.boolean() }),
+  prints: PRINTS.verdict,
   async run(call) {
-    const { operands, options, terminal, io } = call
+    const { operands, options, io } = call
     const { sig, key: keyFile } = options
     const [path] = operands
     if ((path === undefined) === (keyFile === undefined)) {
@@ -195,33 +170,23 @@ const verify = defineCommand({
     const as = signAs(options)
     const signature = await readWhole(call, sig, MAX_SIGNATURE_BYTES)
     const input = await readInput(call, options.in)
-    const by =
-      keyFile === undefined
-        ? { key: parseOwn(path ?? '') }
-        : { publicKey: readPublicKey(readFileSync(resolve(io.cwd, keyFile))) }
+    // Which hash a signature is over, it says itself; of what was hashed here, each is tried.
     const asked = HASHES.slice(0, input.kind === 'whole' ? 1 : HASHES.length).map((hash) => ({
-      ...by,
       signature,
       ...messageOf(input, as, options.in, hash),
     }))
-    const check = async (
-      run: (input: InputOf<typeof verifyProcedure>) => Promise<{ valid: boolean }>,
-    ): Promise<boolean> => {
-      for (const one of asked) if ((await run(one)).valid) return true
-      return false
+    const delivery = { kind: 'verdict', out: null, as: quoted(sig) } as const
+    if (keyFile === undefined) {
+      const { peer, reference: key } = parseTarget(path ?? '')
+      const steps = asked.map((one) => ({ procedure: 'verify', input: { key, ...one } }))
+      await useVault(call, { peer, steps, delivery })
+      return
     }
-    const valid =
-      keyFile === undefined
-        ? await call.withOwner((owner: OwnerDoor) =>
-            check((one) => runOne(owner, verifyProcedure, one)),
-          )
-        : await withoutVault((vault) => check((one) => vault.run(verifyProcedure, one)))
-    if (!valid) {
-      throw new Failure('verification_failed', `cannot verify ${quoted(sig)}`, {
-        reason: `it is no signature of this key over ${options.in === undefined ? 'the input' : quoted(options.in)} in this format`,
-      })
-    }
-    await terminal.result({ valid }, 'valid')
+    const publicKey = readPublicKey(readFileSync(resolve(io.cwd, keyFile)))
+    const outputs = await withoutVault((vault) =>
+      Promise.all(asked.map((one) => vault.run(verifyProcedure, { publicKey, ...one }))),
+    )
+    await deliver(call, { ...delivery, receipt: null }, { outputs }, { peer: null, request: null })
   },
 })
 
@@ -238,42 +203,29 @@ const PUBLIC_FORMATS = ['raw', 'spki', 'jwk', 'ssh', 'allowed-signers', 'peer-id
 const pub = defineCommand({
   name: 'pub',
   says: 'Show the public key of a record',
-  operands: 'PATH',
+  operands: '[PEER:]PATH',
   options: {
     format: { value: 'FORMAT', says: 'default ssh', choices: PUBLIC_FORMATS },
     principal: { value: 'NAME', says: 'of allowed-signers; default the path' },
     namespace: { value: 'LIST', says: 'of allowed-signers: what it may sign', many: true },
     out: { value: 'FILE', says: 'where it goes; default stdout' },
+    ...ASKING,
   },
   unlocks: true,
   examples: [
     ['stronghold pub release/app', 'a line for authorized_keys'],
-    ['stronghold pub release/app --format allowed-signers > signers', 'for ssh-keygen -Y verify'],
+    ['stronghold pub home:release/app --format allowed-signers > signers', 'for ssh-keygen'],
   ],
-  prints: z.object({
-    type: z.string(),
-    version: z.int(),
-    format: z.string(),
-    key: z.string(),
-    thumbprint: z.string().nullable(),
-  }),
+  prints: PRINTS['public-key'],
   async run(call) {
-    const { operands, options, terminal, json, withOwner } = call
-    const key = parseOwn(operands[0] ?? '')
+    const { operands, options } = call
+    const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const format = (options.format ?? 'ssh') as (typeof PUBLIC_FORMATS)[number]
-    const as = publicAs(format, pathOf(key), options)
-    const shown = await withOwner((owner) => runOne(owner, pubProcedure, { key, as }))
-    const { type, version, publicKey, text, thumbprint } = shown
-    if (json) {
-      const written = text ?? (publicKey === undefined ? '' : toBase64(publicKey))
-      await terminal.result(
-        { type, version, format, key: written, thumbprint: thumbprint ?? null },
-        '',
-      )
-      return
-    }
-    const bytes = publicKey ?? encodeUtf8(text?.endsWith('\n') === true ? text : `${text ?? ''}\n`)
-    await writeOutput(call, options.out, bytes)
+    await useVault(call, {
+      peer,
+      steps: [{ procedure: 'pub', input: { key, as: publicAs(format, pathOf(key), options) } }],
+      delivery: { kind: 'public-key', out: options.out ?? null, as: format },
+    })
   },
 })
 

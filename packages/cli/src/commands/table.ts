@@ -14,6 +14,7 @@ import { PAIR_COMMANDS } from './pair.ts'
 import { PEER_COMMANDS } from './peer.ts'
 import { PROC_COMMANDS } from './proc.ts'
 import { RECEIPT_COMMANDS } from './receipt.ts'
+import { REQUEST_COMMANDS } from './request.ts'
 import { RULE_COMMANDS } from './rule.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...PAIR_COMMANDS,
   ...PEER_COMMANDS,
   ...RULE_COMMANDS,
+  ...REQUEST_COMMANDS,
   ...GRANT_COMMANDS,
   ...AUDIT_COMMANDS,
   ...RECEIPT_COMMANDS,

@@ -6,6 +6,8 @@
 import { callMethod, doorOver, methodOf, readArgs } from '@stronghold/guard/socket'
 import type { DoorTable, DoorTransport, SocketCalls } from '@stronghold/guard/socket'
 
+import { ASKING_METHODS, askingOf } from './asking.ts'
+import type { AskingDoor } from './asking.ts'
 import { LIFE_METHODS, lifeOf } from './life.ts'
 import type { LifeDoor } from './life.ts'
 import { NET_METHODS, netOf } from './net.ts'
@@ -20,11 +22,12 @@ import type { RunningNode } from './running.ts'
 import { Watch } from './watch.ts'
 
 /** What can be asked of a node, here or in a daemon. */
-export type NodeDoor = LifeDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
+export type NodeDoor = LifeDoor & AskingDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
 
 /** Every method of the node door. */
 export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
   ...LIFE_METHODS,
+  ...ASKING_METHODS,
   ...PAIRING_METHODS,
   ...PEERS_METHODS,
   ...NET_METHODS,
@@ -36,6 +39,7 @@ export function nodeDoorOf(running: RunningNode): NodeDoor {
   const watch = new Watch(running.node)
   return {
     ...lifeOf(running),
+    ...askingOf(running),
     ...pairingOf(running),
     ...peersOf(running, watch),
     ...netOf(running, watch),
