@@ -34,6 +34,14 @@ export const MAX_WATCHED_ENDED = 64
 export const MIN_SHOWN_MS = 500
 /** Least time between two screens of a live view, in milliseconds. What changes meanwhile is in the next one. */
 export const WATCH_FRAME_MS = 40
+/** Programs of approvals.notify that run at a time. For one more request, none is run. */
+export const MAX_NOTIFIERS = 4
+/** How often such a program is run at most: so many in a row. */
+export const MAX_NOTIFIED_AT_ONCE = 10
+/** And so many a minute after that. */
+export const MAX_NOTIFIED_PER_MINUTE = 20
+/** How long such a program may run, in milliseconds. Then it is ended. */
+export const NOTIFIER_TIMEOUT_MS = 30_000
 /** How often a live view reads what stands, beside hearing of it, in milliseconds. */
 export const WATCH_REFRESH_MS = 2000
 /** How long a Stronghold that ends takes to let go of everything, in milliseconds. Then it ends all the same. */

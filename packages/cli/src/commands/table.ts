@@ -18,6 +18,7 @@ import { REQUEST_COMMANDS } from './request.ts'
 import { RULE_COMMANDS } from './rule.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
+import { TOKEN_COMMANDS } from './token.ts'
 import { LIFE_COMMANDS } from './up.ts'
 import { STORE_COMMANDS } from './store.ts'
 
@@ -45,3 +46,4 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...APPROVAL_COMMANDS,
   ...CONFIG_COMMANDS,
 ])
+  ...TOKEN_COMMANDS,

@@ -18,7 +18,7 @@ import { runningDoor } from '../node/pick.ts'
 import type { PickInit } from '../node/pick.ts'
 import { openRunningNode } from '../node/running.ts'
 import type { OpenNodeInit } from '../node/running.ts'
-import { retryHeld } from '../door.ts'
+import { confirmsApprovals, retryHeld } from '../door.ts'
 
 /** What is to stay. */
 export interface ServeInit extends PickInit {
@@ -112,6 +112,7 @@ async function openVaultOf({ io, home, config, command }: ServeInit): Promise<Ke
       },
       peer,
       limits: { maxAuditBytes: config.number('audit.max_bytes') },
+      confirmApprovals: confirmsApprovals(config),
       socket: {
         path: sockets.owner,
         tokens: { admin: home.adminToken, approver: home.approverToken },
