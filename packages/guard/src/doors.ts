@@ -131,7 +131,13 @@ export interface NetworkDoor extends SyncNetworkDoor {
 
 /** Whether a pairing was taken; what is wrong with it stays here. */
 export type PairAnswer =
-  { readonly paired: true; readonly proof: Uint8Array } | { readonly paired: false }
+  | {
+      readonly paired: true
+      readonly proof: Uint8Array
+      /** What the peer is called here. */
+      readonly name: string
+    }
+  | { readonly paired: false }
 
 // ---------------------------------------------------------------- the owner door
 

@@ -299,7 +299,7 @@ class LocalGuard implements Guard, NetworkDoor {
     })
     this.#knocks.remove(peer)
     for (const settle of [...used.waiting]) settle(added)
-    return { paired: true, proof: used.proof }
+    return { paired: true, proof: used.proof, name: added.name }
   }
 
   async sync(asker: Asker, message: SyncMessage): Promise<SyncReply> {

@@ -676,6 +676,7 @@ export function guardSuite({
       expect(await network.pair(STRANGER, ticket.id, proof)).toEqual({
         paired: true,
         proof: pairProof(ticket.secret, 'opened', peers),
+        name: 'laptop',
       })
       expect(await used).toMatchObject({ peer: STRANGER.peer, name: 'laptop', via: 'paired' })
       expect(await network.pair(STRANGER, ticket.id, proof)).toEqual({ paired: false })

@@ -14,6 +14,8 @@ export const MAX_INPUT_VALUES = 1024
 export const MAX_INPUT_TEXT = 2048
 /** Longest reason, in characters. A longer one is a `RangeError` here and `invalid_argument` there. */
 export const MAX_REASON_LENGTH = 256
+/** Longest name by which the other side says that it knows us, in characters. Longer is no answer. */
+export const MAX_NAME_LENGTH = 64
 /** Longest deadline, in milliseconds: 24 h. A longer one is a `RangeError` here and `invalid_argument` there. */
 export const MAX_TIMEOUT_MS: number = 24 * 3_600_000
 /** Most ids that one message acknowledges. More are `invalid_argument`; the asker spreads them over several. */

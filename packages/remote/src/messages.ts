@@ -18,6 +18,7 @@ import {
   MAX_LISTED,
   MAX_MESSAGE_LENGTH,
   MAX_PATTERN_LENGTH,
+  MAX_NAME_LENGTH,
   MAX_REASON_LENGTH,
   MAX_RECEIPT_BYTES,
   MAX_STEPS,
@@ -268,6 +269,8 @@ export interface PairAnswerMessage {
   readonly paired: boolean
   /** 32 bytes. */
   readonly proof?: Uint8Array | undefined
+  /** What the asker is called there: a claim. */
+  readonly name?: string | undefined
 }
 
 /** `pair`, as it is asked. */
@@ -280,4 +283,5 @@ export const pairRequest: Message<PairMessage> = z.strictObject({
 export const pairAnswer: Message<PairAnswerMessage> = z.strictObject({
   paired: z.boolean(),
   proof: bytes(32, 32).optional(),
+  name: z.string().max(MAX_NAME_LENGTH).optional(),
 })

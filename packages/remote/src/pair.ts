@@ -33,6 +33,8 @@ export interface Joined {
   readonly peer: PeerId
   /** Each with the peer's id at its end. */
   readonly addresses: readonly Address[]
+  /** What this node is called there, as the peer says; `undefined` where it does not. Escape it before it is shown. */
+  readonly name: string | undefined
 }
 
 /**
@@ -75,7 +77,7 @@ export async function joinPairing(
     })
   }
   if (where.length > 0) node.book.add(peer, where)
-  return { peer, addresses: where }
+  return { peer, addresses: where, name: answer.name }
 }
 
 /** The id of a ticket, 16 bytes: tells which one is proved, and nothing of its secret. */

@@ -113,7 +113,7 @@ class Pairing implements PairingService {
     const answer: PairAnswer = await this.#guard.network.pair({ peer, connection }, ticket, proof)
     if (!answer.paired) return { paired: false }
     const untilMs = this.#timers.nowMs() + KEEP_PAIRING_MS
-    const said = { paired: true, proof: answer.proof }
+    const said = { paired: true, proof: answer.proof, name: answer.name }
     this.#kept = [...this.#kept, { peer, message, answer: said, untilMs }].slice(-MAX_KEPT_PAIRINGS)
     this.#offer()
     return said

@@ -26,7 +26,7 @@ test('a ticket makes each known to the other, once, and gives no right', async (
   const used = all.guard.owner.ticketUsed(id, { signal: new AbortController().signal })
   const box = await all.network.createNode({ listen: [] })
   const joined = await joinPairing(box, ticket)
-  expect(joined).toEqual({ peer: all.home.peer, addresses: all.home.addresses })
+  expect(joined).toEqual({ peer: all.home.peer, addresses: all.home.addresses, name: 'box' })
   expect(box.book.list(all.home.peer).map(({ source }) => source)).toContain('user')
   expect(await used).toMatchObject({ peer: box.peer, name: 'box', via: 'paired' })
   expect(await all.guard.owner.rules()).toEqual([])

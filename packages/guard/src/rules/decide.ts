@@ -4,10 +4,9 @@
  */
 import type { Path, Pattern } from '@stronghold/core'
 import { matches } from '@stronghold/core'
-import { isWithin, NO_PATH } from '@stronghold/vault/catalog'
+import { BLIND_FORMATS, isWithin, NO_PATH } from '@stronghold/vault/catalog'
 import type { Egress } from '@stronghold/vault/catalog'
 
-import { BLIND_FORMATS } from './rule.ts'
 import type { Effect, Limit, Rule } from './rule.ts'
 
 /** One record in one role, in one format of what is signed there. */

@@ -56,9 +56,6 @@ export interface Rule {
   readonly tell: boolean
 }
 
-/** Formats that say nothing of what is signed: an `allow` rule covers them only where it names them. */
-export const BLIND_FORMATS: ReadonlySet<string> = new Set(['raw', 'digest'])
-
 /** The words that rules may use. They come from the catalog, so that a rule about nothing refuses to load. */
 export interface Vocabulary {
   /** The roles of a procedure, `['-']` for one without records; `undefined` for an unknown one. */

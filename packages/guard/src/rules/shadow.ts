@@ -1,8 +1,7 @@
 /** Whether one rule leaves another nothing to decide. Pure; says so only where it is certain. */
 import type { Pattern } from '@stronghold/core'
-import { NO_PATH } from '@stronghold/vault/catalog'
+import { BLIND_FORMATS, NO_PATH } from '@stronghold/vault/catalog'
 
-import { BLIND_FORMATS } from './rule.ts'
 import type { PeerMatch, Rule } from './rule.ts'
 
 /**
