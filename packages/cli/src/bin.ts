@@ -2,4 +2,7 @@
 import { main } from './main.ts'
 import { thisMachine } from './machine.ts'
 
+// Timers of a node and of the clock keep no process alive: without this one it could end in the middle of a command.
+const awake = setInterval(() => {}, 0x7fffffff)
 process.exitCode = await main(process.argv.slice(2), thisMachine())
+clearInterval(awake)

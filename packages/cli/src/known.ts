@@ -68,7 +68,10 @@ export async function makeKnown(
 
 /** Tells whoever runs in this home that the book was written. */
 export async function bookChanged(call: Pick<Call, 'home' | 'io' | 'runningNode'>): Promise<void> {
-  // Most of the time nobody runs, and looking for a socket is quicker than loading what would call it.
-  if (!existsSync(socketsOf(call.home, call.io.env).control)) return
-  await (await call.runningNode())?.bookChanged()
+  if (isServed(call)) await (await call.runningNode())?.bookChanged()
+}
+
+/** Whether something may run in this home: looking for a socket is quicker than loading what would call it. */
+export function isServed({ home, io }: Pick<Call, 'home' | 'io'>): boolean {
+  return existsSync(socketsOf(home, io.env).control)
 }

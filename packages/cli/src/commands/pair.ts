@@ -19,6 +19,7 @@ import { list } from '../lists.ts'
 import type { NodeStatus } from '../node/life.ts'
 import { bestFirst } from '../places.ts'
 import { remote } from '../terminal.ts'
+import { unreached } from '../unreached.ts'
 import { printConnected } from '../ways.ts'
 
 /** How long a ticket is good where nobody says. */
@@ -220,7 +221,11 @@ const join = defineCommand({
       over.abort()
     })
     await terminal.progress('joining · ^C gives up')
-    const joined = await call.withNode((node) => node.joinPeer(text, { signal: over.signal }))
+    const joined = await call
+      .withNode((node) => node.joinPeer(text, { signal: over.signal }))
+      .catch((error: unknown) => {
+        throw notJoined(error, name)
+      })
     terminal.endProgress()
     if (joined === undefined) {
       throw new Failure('expired', 'cannot join', {
@@ -253,6 +258,16 @@ const join = defineCommand({
     }
   },
 })
+
+function notJoined(error: unknown, name: string): unknown {
+  const isRefused = (error as { reason?: unknown }).reason === 'ticket_refused'
+  if (!isRefused) return unreached(error, name)
+  return new Failure('denied', `${name} does not take the ticket`, {
+    reason: 'it is used, closed, past its time, or another one',
+    hint: 'on the other machine: stronghold pair new',
+    cause: error,
+  })
+}
 
 /** What a peer is called here: as asked for, as it is called already, else `home`. */
 function nameFor(

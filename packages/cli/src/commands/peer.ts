@@ -12,9 +12,12 @@ import type { Call, Command } from '../command.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
-import { assertNameIsFree, bookChanged, makeKnown } from '../known.ts'
+import { assertNameIsFree, bookChanged, isServed, makeKnown } from '../known.ts'
 import { list } from '../lists.ts'
+import type { Connected } from '../node/ways.ts'
+import { connectedShape } from '../shapes.ts'
 import { remote } from '../terminal.ts'
+import { printConnected } from '../ways.ts'
 
 const peerShape = z.object({
   peer: z.string(),
@@ -122,35 +125,66 @@ async function read(
   return { peer, addresses }
 }
 
+/** A connection of a listed peer. */
+const liveShape = z.object({
+  address: connectedShape.address,
+  way: connectedShape.way,
+  security: connectedShape.security,
+  rttMs: connectedShape.rttMs,
+})
+
+function liveOf({ address, way, security, rttMs }: Connected): z.infer<typeof liveShape> {
+  return { address: remote(address), way, security, rttMs }
+}
+
 const listPeers = defineCommand({
   name: 'peer list',
   says: 'List the peers of the book, and, where the vault opens without asking, their tags',
+  options: { live: { says: 'and how each is connected, now' } },
   unlocks: true,
   examples: [
-    ['stronghold peer list', 'names and ids'],
+    ['stronghold peer list --live', 'names, ids, and who is connected'],
     ['stronghold peer list --json --passphrase-file pass.txt', 'with tags, for a program'],
   ],
-  prints: z.object({ peers: z.array(peerShape) }),
+  prints: z.object({
+    peers: z.array(peerShape.extend({ connected: z.array(liveShape).optional() })),
+  }),
   async run(call) {
-    const { home, terminal } = call
+    const { home, terminal, options } = call
+    const isLive = options.live === true
+    const connections = isLive ? ((await (await call.runningNode())?.connections()) ?? []) : []
+    const live = (peer: string): readonly Connected[] =>
+      connections.filter((one) => one.peer === peer)
     const peers = await call.withOwnerAtHand(async (owner) =>
       merged(readBook(home), await owner?.peers()),
     )
     const state = ({ known, blocked }: (typeof peers)[number]): string =>
       blocked ? 'blocked' : known === null ? '' : known ? 'known' : 'not known yet'
+    const how = (peer: string): string => {
+      const [one] = live(peer)
+      return one === undefined ? 'not connected' : printConnected(one)
+    }
     await terminal.result(
-      { peers },
+      {
+        peers: peers.map((one) =>
+          isLive ? { ...one, connected: live(one.peer).map(liveOf) } : one,
+        ),
+      },
       peers.length === 0
         ? ''
         : terminal.table(
             peers.map((one) => [
               one.name,
               one.peer,
+              ...(isLive ? [how(one.peer)] : []),
               [state(one), ...one.tags.map((tag) => `@${tag}`)].filter(Boolean).join(' '),
             ]),
-            ['NAME', 'PEER', ''],
+            isLive ? ['NAME', 'PEER', 'CONNECTED', ''] : ['NAME', 'PEER', ''],
           ),
     )
+    if (isLive && (await call.runningNode()) === undefined) {
+      await terminal.note('nothing runs here, so nobody is connected: stronghold up')
+    }
     if (peers.length === 0) await terminal.note('no peer: stronghold peer add NAME PEER-ID')
   },
 })
@@ -344,6 +378,11 @@ function blocking(blocked: boolean): Command {
   })
 }
 
+/** Has whoever runs here forget where a peer is, and cut it off. */
+async function forgetRunning(call: Call, peer: string): Promise<void> {
+  if (isServed(call)) await (await call.runningNode())?.forgetPeer(peer)
+}
+
 const remove = defineCommand({
   name: 'peer remove',
   says: 'Forget a peer; its grants and pending requests go with it',
@@ -364,6 +403,8 @@ const remove = defineCommand({
       await changeBook(call, peer, () => undefined)
       return peer
     })
+    // The guard cuts off whom the vault knew; where there is none, nobody else does.
+    if (!call.dryRun) await forgetRunning(call, peer)
     await call.terminal.result(
       { peer, removed: !call.dryRun },
       `${text}  ${call.dryRun ? 'would be removed' : 'removed'}`,

@@ -27,8 +27,10 @@ export function nodeFault(error: unknown, peer?: string): unknown {
   const inner = isNodeError(error.cause) ? error.cause : error
   const { layer, address, peer: whom = peer } = inner
   const facts = [
-    ...(whom === undefined || error.message.includes(whom) ? [] : [`peer ${whom}`]),
     ...(address === undefined || error.message.includes(address) ? [] : [`at ${address}`]),
+    ...(whom === undefined || `${error.message} ${address ?? ''}`.includes(whom)
+      ? []
+      : [`peer ${whom}`]),
     ...(layer === undefined ? [] : [`layer ${layer}`]),
   ]
   const message = facts.length === 0 ? error.message : `${error.message} (${facts.join(', ')})`

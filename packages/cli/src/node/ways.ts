@@ -15,6 +15,9 @@ export interface Connected {
   readonly openedAtMs: number
   /** `null` where the peer did not answer in time. */
   readonly rttMs: number | null
+  /** Bytes that came and went; `null` where nobody counts them. */
+  readonly receivedBytes: number | null
+  readonly sentBytes: number | null
 }
 
 /** Longest wait for one answer to a ping, in milliseconds. */
@@ -39,6 +42,7 @@ export async function connectedOf(
   signal?: AbortSignal,
 ): Promise<Connected> {
   const { peer, remoteAddress, direction, security, openedAtMs } = connection
+  const traffic = node.traffic(connection)
   return {
     peer,
     address: remoteAddress,
@@ -47,6 +51,8 @@ export async function connectedOf(
     security,
     openedAtMs,
     rttMs: await roundTrip(node, peer, signal),
+    receivedBytes: traffic?.receivedBytes ?? null,
+    sentBytes: traffic?.sentBytes ?? null,
   }
 }
 
