@@ -11,7 +11,9 @@ import { init } from './init.ts'
 import { keyImport } from './key-import.ts'
 import { KEY_COMMANDS } from './key.ts'
 import { PAIR_COMMANDS } from './pair.ts'
+import { NET_COMMANDS } from './net.ts'
 import { PEER_COMMANDS } from './peer.ts'
+import { PEER_LIVE_COMMANDS } from './peer-live.ts'
 import { PROC_COMMANDS } from './proc.ts'
 import { RECEIPT_COMMANDS } from './receipt.ts'
 import { REQUEST_COMMANDS } from './request.ts'
@@ -38,6 +40,8 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...PROC_COMMANDS,
   ...PAIR_COMMANDS,
   ...PEER_COMMANDS,
+  ...PEER_LIVE_COMMANDS,
+  ...NET_COMMANDS,
   ...RULE_COMMANDS,
   ...REQUEST_COMMANDS,
   ...GRANT_COMMANDS,
