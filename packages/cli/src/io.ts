@@ -87,6 +87,8 @@ export interface Io {
   openKeys(init: KeysInit): KeyTerminal | undefined
   /** From now on until it is disposed of, whoever wants to end this process (^C, SIGTERM, SIGHUP) is only heard. */
   onEnding(listener: () => void): Disposable
+  /** What starts this program once more: a file and its first arguments. */
+  readonly self: readonly string[]
   /** Runs this program once more, in the background. */
   background(init: BackgroundInit): Background
 }

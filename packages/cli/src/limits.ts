@@ -74,3 +74,5 @@ export const MAX_HEARD_ADDRESSES = 64
 export const MAX_PINGS = 10_000
 /** Longest search for peers, in milliseconds. */
 export const MAX_FIND_MS: number = 24 * 3_600_000
+/** How long one command of the tour may take, in milliseconds. Then it is ended, and the tour with it. */
+export const TOUR_COMMAND_MS = 60_000

@@ -31,9 +31,12 @@ export function thisMachine(): Io {
     openTerminal,
     openKeys,
     onEnding,
+    self: SELF,
     background,
   }
 }
+
+const SELF: readonly string[] = [process.execPath, ...process.execArgv, process.argv[1] ?? '']
 
 function onEnding(listener: () => void): Disposable {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -48,7 +51,7 @@ function onEnding(listener: () => void): Disposable {
 /** The same Node.js, flags and file; a session of its own, so that closing the terminal does not end it. */
 function background({ args, log, passphrase }: BackgroundInit): Background {
   const errors = openSync(log, 'a', 0o600)
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1] ?? '', ...args], {
+  const child = spawn(SELF[0] ?? '', [...SELF.slice(1), ...args], {
     detached: true,
     stdio: ['ignore', 'pipe', errors, 'pipe'],
   })

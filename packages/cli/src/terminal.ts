@@ -44,6 +44,16 @@ export class Terminal {
     else if (text !== '') await this.#io.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
   }
 
+  /** A line of a story that is no result: nothing with `--json`. */
+  async say(text: string): Promise<void> {
+    if (!this.#json) await this.#io.stdout.write(`${text}\n`)
+  }
+
+  /** Text cut to what a terminal has room for behind an indent; elsewhere whole. */
+  fits(text: string, indent = 0): string {
+    return this.#io.stdout.isTerminal ? cut(text, this.columns - indent) : text
+  }
+
   /** Bytes that are the result. @throws `Failure` `usage` where a terminal would show them */
   async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#io.stdout.isTerminal && !isText(bytes)) {

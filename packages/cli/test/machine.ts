@@ -95,6 +95,7 @@ export class Machine implements Disposable {
         }
       },
       openKeys: (init) => this.keys?.(init),
+      self: [],
       background: () => {
         throw new Error('a machine of a test has no processes')
       },

@@ -18,9 +18,10 @@ import { PROC_COMMANDS } from './proc.ts'
 import { RECEIPT_COMMANDS } from './receipt.ts'
 import { REQUEST_COMMANDS } from './request.ts'
 import { RULE_COMMANDS } from './rule.ts'
+import { TOKEN_COMMANDS } from './token.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
-import { TOKEN_COMMANDS } from './token.ts'
+import { tour } from './tour.ts'
 import { LIFE_COMMANDS } from './up.ts'
 import { STORE_COMMANDS } from './store.ts'
 
@@ -31,9 +32,10 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   status,
   ...SIGNING_COMMANDS,
   ...CIPHER_COMMANDS,
-  doctor,
-  ...ABOUT_COMMANDS,
   ...DECIDING_COMMANDS,
+  doctor,
+  tour,
+  ...ABOUT_COMMANDS,
   ...KEY_COMMANDS,
   keyImport,
   ...STORE_COMMANDS,
@@ -44,10 +46,10 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...NET_COMMANDS,
   ...RULE_COMMANDS,
   ...REQUEST_COMMANDS,
+  ...APPROVAL_COMMANDS,
+  ...TOKEN_COMMANDS,
   ...GRANT_COMMANDS,
   ...AUDIT_COMMANDS,
   ...RECEIPT_COMMANDS,
-  ...APPROVAL_COMMANDS,
   ...CONFIG_COMMANDS,
 ])
-  ...TOKEN_COMMANDS,
