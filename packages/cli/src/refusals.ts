@@ -20,6 +20,8 @@ export interface Asking {
   readonly what: string
   /** `home:q-7f3a`, as it stands on a command line; `undefined` where there is nothing to come back to. */
   readonly back: string | undefined
+  /** Of the request, 32 hex digits. */
+  readonly id: string | undefined
   readonly homePath: string
 }
 
@@ -27,7 +29,7 @@ type Refused = Omit<Extract<Told, { state: 'failed' }>, 'state'>
 
 /** A refusal as the failure of the command. */
 export function refusal({ code, reason, ran, message, rule }: Refused, asking: Asking): Failure {
-  const { name, what, back } = asking
+  const { name, what, back, id } = asking
   const isKnown = reason !== undefined && Object.hasOwn(EXIT_OF_REASON, reason)
   const exit: ExitName = isKnown
     ? EXIT_OF_REASON[reason as keyof typeof EXIT_OF_REASON]
@@ -57,7 +59,12 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
     case 'canceled':
       return fail(`${what} was taken back`, undefined, 'ask again')
     case 'locked':
-      return fail(`${name} cannot answer ${what}`, 'it is locked', 'there: stronghold unlock')
+      // What came while it was locked, it runs only for whoever shows it again.
+      return fail(
+        `${name} cannot answer ${what}`,
+        told,
+        `there: stronghold unlock${id === undefined ? '' : `; then the same command again, with --request-id ${id}`}`,
+      )
     case 'conflict':
       return fail(
         `${name} refused ${what}`,
@@ -125,7 +132,7 @@ export async function atPeer<T>(
     const { code, reason, message } = error
     const { ran = 'maybe' } = error as { ran?: Ran }
     const refused = { code, ran, message, ...(reason === undefined ? {} : { reason }) }
-    throw refusal(refused, { name, what, back: undefined, homePath: home.path })
+    throw refusal(refused, { name, what, back: undefined, id: undefined, homePath: home.path })
   }
 }
 

@@ -187,9 +187,10 @@ export async function follow(
   if (told === undefined || told.state === 'pending') throw waiting.left(back)
   if (told.state === 'failed') {
     const { state: _, ...refused } = told
-    const failure = refusal(refused, { name, what: inWords(request), back, homePath: home.path })
-    // What was not heard of may have been done all the same.
-    if (refused.code !== 'unavailable') mark(failure.exit)
+    const what = inWords(request)
+    const failure = refusal(refused, { name, what, back, id, homePath: home.path })
+    // What was not heard of may have been done all the same, and what is locked is not decided.
+    if (failure.exit !== 'unreachable' && failure.exit !== 'locked') mark(failure.exit)
     throw failure
   }
   const failure = await handOver(call, {

@@ -151,7 +151,10 @@ async function listUsable(
     },
     rows.length === 0 ? '' : terminal.table(rows, ['PATH', 'TYPE', 'VERSION', 'USES']),
   )
-  if (rows.length === 0) await terminal.note(`${peer} lets this machine use nothing there`)
+  // Whoever may do nothing, and whoever comes while it is locked, hears the same.
+  if (rows.length === 0) {
+    await terminal.note(`${peer} lets this machine use nothing there, or is locked`)
+  }
 }
 
 /** `key show` */

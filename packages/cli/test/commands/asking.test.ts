@@ -176,7 +176,7 @@ describe('with rules', () => {
     expect((await ci.run('random home:16 --request-id xyz')).exit).toBe(2)
   })
 
-  test('the home restarts while somebody waits, and locks, and is decided after all', async () => {
+  test('the home restarts while somebody waits, and is decided after all', async () => {
     const { ci } = both
     const signing = ci.run('sign home:release/app --in app.tgz --out restarted.sig')
     await both.asked()
@@ -187,12 +187,38 @@ describe('with rules', () => {
     expect((await ci.run('verify home:release/app --sig restarted.sig --in app.tgz')).exit).toBe(0)
   })
 
-  test('7 locked', async () => {
+  test('what comes while the vault is locked waits for somebody to unlock it', async () => {
+    const { ci } = both
     await both.guard.owner.lock()
-    const { exit, stderr } = await both.ci.run('pub home:release/app')
-    expect(exit).toBe(7)
-    expect(stderr).toContain('it is locked')
+    const asking = ci.run('pub home:release/app --format raw --out raw')
+    await expect.poll(async () => (await both.guard.owner.status()).intake).toBe(1)
     await both.unlock()
+    expect((await asking).exit).toBe(0)
+  })
+
+  test('7 locked: what came so, and was left alone, has to be sent again', async () => {
+    const { ci } = both
+    await both.guard.owner.lock()
+    expect((await ci.done('key list home:')).stderr).toContain('nothing there, or is locked')
+    expect((await ci.run('pub home:release/app --no-wait')).exit).toBe(5)
+    await both.unlock()
+    const { exit, stderr } = await ci.run('request wait home:')
+    expect(exit).toBe(7)
+    expect(stderr).toContain('it came while the vault was locked and has to be sent again')
+    const [, id = ''] =
+      /the same command again, with --request-id ([0-9a-f]{32})\n/.exec(stderr) ?? []
+    expect((await ci.done(`pub home:release/app --request-id ${id}`)).stdout).toContain(
+      'ssh-ed25519',
+    )
+  })
+
+  test('a lock while somebody waits does no harm', async () => {
+    const signing = both.ci.run('sign home:release/app --in app.tgz')
+    await both.asked()
+    await both.guard.owner.lock()
+    await both.unlock()
+    await both.decide('once')
+    expect((await signing).exit).toBe(0)
   })
 
   test('8 unreachable, with where and the next command', async () => {
