@@ -9,6 +9,7 @@ import type { Procedure, StepPlaces } from '@stronghold/vault/catalog'
 import type { Ask, Standing } from './approvals.ts'
 import { boundHash, ruleHash } from './hashes.ts'
 import type { HashedBinding } from './hashed.ts'
+import type { Use } from './receipts.ts'
 import { decide } from './rules/decide.ts'
 import type { Cell, CompiledRules, Decision, Memory } from './rules/decide.ts'
 import { SYNC_ROLES } from './sync/rights.ts'
@@ -131,6 +132,15 @@ export function decideOn(reach: Reach, context: DecideContext): Decided {
 /** The formats that something is signed in by a step, by their tags. */
 export function formatsOf(procedure: Procedure, input: unknown): readonly string[] {
   return formatTags(procedure.name, input)
+}
+
+/** What the audit says of what was touched. */
+export function useOf(touched: readonly Touched[]): Use[] {
+  return touched.map(({ procedure, role, path, record }): Use =>
+    record === undefined
+      ? [procedure, role, path]
+      : [procedure, role, path, record.id, record.version],
+  )
 }
 
 /** A cell in words: `sign on release/app as sshsig:file`. */

@@ -15,8 +15,8 @@ import { step } from './approvals.ts'
 import type { AuditFacts, AuditOutcome } from './audit/entry.ts'
 import type { Effect, RequestEvent, Transition } from './approvals.ts'
 import type { Book } from './book.ts'
-import { decideOn, reachOf } from './deciding.ts'
-import type { BoundRecord, Decided, DecidedStep, Reach, Touched } from './deciding.ts'
+import { decideOn, reachOf, useOf } from './deciding.ts'
+import type { BoundRecord, Decided, DecidedStep, Reach } from './deciding.ts'
 import type { Asker, Choice, PeerRequest, PeerStep } from './doors.ts'
 import { requestHash, resultHash } from './hashes.ts'
 import type { HeldRequest, KeptAnswer } from './held.ts'
@@ -25,7 +25,6 @@ import type { Journal } from './journal.ts'
 import type { GuardLimits } from './limits.ts'
 import type { Ledger } from './ledger.ts'
 import { encodeLeaf } from './receipts.ts'
-import type { Use } from './receipts.ts'
 import { isGrantable } from './rules/decide.ts'
 import { explain } from './rules/explain.ts'
 import type { PrintContext } from './rules/print.ts'
@@ -575,15 +574,6 @@ function stepOf({ procedure, version, input }: PeerStep): DecidedStep {
 }
 
 class UnknownProcedure extends Error {}
-
-/** What the audit says of what was touched. */
-function useOf(touched: readonly Touched[]): Use[] {
-  return touched.map(({ procedure, role, path, record }): Use =>
-    record === undefined
-      ? [procedure, role, path]
-      : [procedure, role, path, record.id, record.version],
-  )
-}
 
 /** A denial, with the rule where it is one that tells. */
 function deniedBy({ decided }: Looked): Refusal {

@@ -5,7 +5,7 @@
 import { encode, fromHex, parsePath, toHex } from '@stronghold/core'
 import { isVaultError, VaultError } from '@stronghold/vault'
 import type { Clock, Credential, OpenVault } from '@stronghold/vault'
-import { placesOf, procedureOf } from '@stronghold/vault/catalog'
+import { procedureOf } from '@stronghold/vault/catalog'
 
 import type { AuditFacts } from './audit/entry.ts'
 import type { Batch } from './batch.ts'
@@ -33,9 +33,9 @@ import type {
 import type { Knocks } from './knocks.ts'
 import type { Ledger } from './ledger.ts'
 import type { GuardLimits } from './limits.ts'
+import { runForOwner } from './owner-run.ts'
 import { pendingApproval } from './prompt.ts'
 import { encodeCertificate } from './receipts.ts'
-import type { Use } from './receipts.ts'
 import { diff } from './rules/diff.ts'
 import type { Change } from './rules/diff.ts'
 import { explain } from './rules/explain.ts'
@@ -200,8 +200,9 @@ export class OwnerDesk implements OwnerDoor {
 
   async run(
     steps: readonly PeerStep[],
-  ): Promise<{ outputs: readonly Readonly<Record<string, unknown>>[] }> {
-    const { vault, secrets } = this.#init
+    { reason = '', receipt = false }: { reason?: string; receipt?: boolean } = {},
+  ): Promise<{ outputs: readonly Readonly<Record<string, unknown>>[]; receipt?: Uint8Array }> {
+    const { vault, secrets, limits } = this.#init
     this.#init.open()
     using opened = secrets.openAll(steps.map(({ input }) => input))
     const asked = steps.map(({ procedure, version }, index) => {
@@ -215,20 +216,25 @@ export class OwnerDesk implements OwnerDoor {
       return { procedure: found, input: opened.inputs[index] ?? {} }
     })
     const chain = vault.read(asked)
-    const use = placesOf(asked).flatMap((roles, index) =>
-      [...roles].flatMap(([role, places]) =>
-        places.map(({ path }): Use => [asked[index]?.procedure.name ?? '', role, path.toString()]),
-      ),
-    )
     using _ = await vault.prepare(chain)
-    return await this.#change((work, { trail, desk }) => {
-      const { tx, journal } = work
-      const outputs = tx.run(chain)
-      trail.append(tx, journal, 'owner', { use, outcome: 'executed' })
-      // A key that was rotated or revoked is another question.
-      desk.reconsider(work)
-      return { outputs }
-    })
+    const { batch, desk, trail } = this.#init.open()
+    const run = {
+      chain,
+      steps: asked,
+      sent: steps,
+      reason: reason.slice(0, limits.maxReasonLength),
+      receipt,
+    }
+    return await batch.run(
+      (work) => {
+        const ran = runForOwner(work, { vault: vault.head().vault, trail }, run)
+        // A key that was rotated or revoked is another question.
+        desk.reconsider(work)
+        return ran
+      },
+      ({ outputs, leaf }, release) =>
+        leaf === undefined ? { outputs } : { outputs, receipt: release.receipt(leaf) },
+    )
   }
 
   async records(pattern?: string): Promise<readonly OwnerRecord[]> {

@@ -2,12 +2,14 @@
  * What every guard does, wherever it runs: in this thread, in a thread of its own, and with its owner at a socket. A suite
  * for `openGuard()`, `openKeeper()` and `connectOwner()`.
  */
+import { encode } from '@stronghold/core'
 import { sealTo } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
 import type { Asker, Guard, OwnerDoor, UnlockBy } from '../src/doors.ts'
 import type { GuardLimits } from '../src/limits.ts'
 import { decodeReceipt } from '../src/receipts.ts'
+import { sha256 } from '../src/sha256.ts'
 import { pairProof } from '../src/tickets.ts'
 import { BOX, CI, HOME, PASSPHRASE, signing, step, STRANGER, told } from './guard-of.ts'
 
@@ -635,6 +637,30 @@ export function guardSuite({
       await using other = await withRule('allow')
       const foreign = await other.guard.owner.verifyAudit({ witnesses })
       expect(foreign.faults.length).toBeGreaterThan(0)
+    })
+
+    it('holds what the owner ran, why, and proves it by a receipt', async () => {
+      await using all = await guarded()
+      const { owner } = all.guard
+      const message = new TextEncoder().encode('x')
+      const steps = [step('sign', { key: 'release/app', message })]
+      expect(await owner.run(steps)).not.toHaveProperty('receipt')
+      const { outputs, receipt } = await owner.run(steps, { reason: 'by hand', receipt: true })
+      const { leaf } = decodeReceipt(receipt ?? new Uint8Array())
+      expect(leaf).toMatchObject({
+        peer: '',
+        rule: null,
+        approvals: [],
+        result: sha256(encode(outputs)),
+      })
+      const [record] = await owner.records('release/app')
+      expect(leaf.use).toEqual([['sign', 'key', 'release/app', record?.id, 1]])
+      const entry = (await owner.auditEntries()).find(({ position }) => position === leaf.position)
+      expect(entry).toMatchObject({ event: 'owner', facts: { id: leaf.id, reason: 'by hand' } })
+      const witnesses = [receipt ?? new Uint8Array()]
+      expect((await owner.verifyAudit({ witnesses })).faults).toEqual([])
+      await using other = await guarded()
+      expect((await other.guard.owner.verifyAudit({ witnesses })).faults).not.toEqual([])
     })
 
     it('counts strangers once a minute and writes none of them', async () => {

@@ -302,7 +302,7 @@ function checkpointOf({ facts }: ReadEntry): SignedHead | undefined {
 function isOf({ event, facts }: ReadEntry, leaf: Leaf): boolean {
   const { id, bound, result } = facts
   return (
-    (event === 'owner' || (event === 'request' && facts['peer'] === leaf.peer)) &&
+    (event === 'owner' ? leaf.peer === '' : event === 'request' && facts['peer'] === leaf.peer) &&
     isSame(id, leaf.id) &&
     isSame(bound, saltedHash(leaf.boundSalt, leaf.bound)) &&
     isSame(result, saltedHash(leaf.resultSalt, leaf.result))
