@@ -82,3 +82,12 @@ export const MAX_KEPT_PAIRINGS = 16
 export const KEEP_PAIRING_MS = 60_000
 /** Longest that joining takes, in milliseconds, where nobody says. */
 export const JOIN_TIMEOUT_MS = 30_000
+
+// ---------------------------------------------------------------- synchronisation
+
+/** Longest sealed message of a run, in bytes: what a guard takes. A longer one is no message. */
+export const MAX_SEALED_BYTES: number = 512 * 1024 + 48
+/** Longest certificate of a sync key, in bytes. A longer one is no answer. */
+export const MAX_CERTIFICATE_BYTES = 1024
+/** Longest that one message of a run may take, in milliseconds, where nobody says. */
+export const SYNC_CALL_TIMEOUT_MS = 120_000

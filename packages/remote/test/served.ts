@@ -160,6 +160,7 @@ function otherwise(
     pairing: (...args) => network.pairing(...args),
     head: () => network.head(),
     pair: (...args) => network.pair(...args),
+    sync: (...args) => network.sync(...args),
     ...door(network),
   }
 }

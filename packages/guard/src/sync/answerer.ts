@@ -24,8 +24,11 @@ import type { SentState, SyncBody } from './messages.ts'
 import type { Partnership } from './partners.ts'
 import {
   drawn,
+  giveMark,
   judge,
+  keepMark,
   listFor,
+  markArrived,
   noteInStep,
   noteRun,
   openChannel,
@@ -97,7 +100,7 @@ export class Answerer {
   }
 
   async #begin(partnership: Partnership, nonce: Uint8Array): Promise<SyncReply> {
-    const { batch, vault, nowMs } = this.#parts
+    const { batch, vault, nowMs, partners } = this.#parts
     if (nonce.byteLength !== 16) return failed('invalid_argument', 'nonce')
     this.end(partnership.name)
     const answerer = drawn()
@@ -109,7 +112,8 @@ export class Answerer {
     const session = { id: drawn(), name: partnership.name, channel, usedAtMs: nowMs(), busy: false }
     this.#sessions.set(partnership.name, session)
     const { records = 0 } = vault.status()
-    const welcome = { ...standpoint(this.#parts, partnership), count: records }
+    const now = partners.named(partnership.name) ?? partnership
+    const welcome = { ...standpoint(this.#parts, now), count: records }
     const sealed = channel.seal(encodeBody({ kind: 'welcome', ...welcome }))
     const { id } = session
     return { state: 'begun', session: id, vault: vault.head().vault, key, nonce: answerer, sealed }
@@ -158,9 +162,13 @@ export class Answerer {
     }
     if (exchange === undefined) throw malformed('no list yet')
     const { batch } = this.#parts
+    const { name } = partnership
     switch (body.kind) {
       case 'more':
-        return this.#more(session, new Uint8Array())
+        return await batch.run((work) => {
+          markArrived(work, this.#parts, name)
+          return this.#more(session, new Uint8Array(), giveMark(work, this.#parts, name))
+        })
       case 'get':
         return await batch.run((work) => this.#get(work, partnership, exchange, body))
       case 'put':
@@ -183,7 +191,7 @@ export class Answerer {
     const stopped =
       partnership.stop ??
       (await batch.run((work) => {
-        const why = judge(work, this.#parts, name, head)
+        const why = judge(work, this.#parts, name, head, body.held)
         const detail = why === undefined ? {} : { detail: why }
         noteRun(work, this.#parts, partnership, why === undefined ? 'begun' : 'stopped', detail)
         return why
@@ -199,7 +207,7 @@ export class Answerer {
     const listed = await listFor(this.#parts, exchange, body.fresh)
     session.exchange = exchange
     const differ = differingBuckets(body.buckets, bucketsOf(listed.entries, body.bits))
-    await batch.run((work) => {
+    const mark = await batch.run((work) => {
       for (const { id } of partners.conflicts(name)) {
         if (!isIn(id, body.bits, differ)) partners.settle(work, name, id)
       }
@@ -207,19 +215,21 @@ export class Answerer {
         const now = partners.named(name)
         if (now?.behind === false) partners.put(work, { ...now, behind: true })
       } else noteInStep(work, this.#parts, name, listed)
+      keepMark(work, this.#parts, name, body.mark)
+      return giveMark(work, this.#parts, name)
     })
     session.rest = entriesIn(listed.entries, body.bits, differ)
-    return this.#more(session, differ)
+    return this.#more(session, differ, mark)
   }
 
-  #more(session: Session, differ: Uint8Array): SyncBody {
+  #more(session: Session, differ: Uint8Array, mark: Uint8Array): SyncBody {
     const { rest } = session
     if (rest === undefined) throw malformed('no more entries')
     const more = rest.byteLength > SYNC_ENTRIES_BYTES
     const entries = rest.subarray(0, SYNC_ENTRIES_BYTES)
     if (more) session.rest = rest.subarray(SYNC_ENTRIES_BYTES)
     else delete session.rest
-    return { kind: 'entries', differ, entries, more }
+    return { kind: 'entries', mark, differ, entries, more }
   }
 
   #get(
@@ -232,6 +242,7 @@ export class Answerer {
     const refused: (readonly [string, SyncOutcome])[] = []
     const told: SyncedRecord[] = []
     let bytes = 0
+    markArrived(work, this.#parts, partnership.name)
     for (const id of ids) {
       const found = exchange.outgoing(work.tx, id, secrets)
       if ('refused' in found) {
@@ -246,20 +257,23 @@ export class Answerer {
       told.push(found.audited)
     }
     this.#note(work, partnership, 'sent', secrets ? told : [], records.length > 0)
-    return { kind: 'records', records, refused }
+    const mark = giveMark(work, this.#parts, partnership.name)
+    return { kind: 'records', mark, records, refused }
   }
 
   #put(
     work: Work,
     partnership: Partnership,
     exchange: Exchange,
-    { records }: Saying<'put'>,
+    { records, mark }: Saying<'put'>,
   ): SyncBody {
+    markArrived(work, this.#parts, partnership.name)
     const taken = records.map((sent) => ({ id: sent.id, ...exchange.take(work, sent) }))
     const accepted = taken.some(({ change }) => change !== undefined && change.change !== 'refused')
     const told = taken.map(({ audited }) => audited)
     this.#note(work, partnership, 'received', told, accepted)
     if (accepted) this.#parts.desk.reconsider(work)
+    keepMark(work, this.#parts, partnership.name, mark)
     const results = taken.map(({ id, outcome, digest }) => [id, outcome, digest] as const)
     return { kind: 'results', results }
   }

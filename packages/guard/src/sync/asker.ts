@@ -29,8 +29,11 @@ import type { SentState, SyncBody } from './messages.ts'
 import type { KeptConflict, Partnership } from './partners.ts'
 import {
   drawn,
+  giveMark,
   judge,
+  keepMark,
   listFor,
+  markArrived,
   noteInStep,
   noteRun,
   openChannel,
@@ -90,7 +93,7 @@ export class Asking implements Disposable {
     const { batch, partners, contents, book } = this.#parts
     const head = headOf(welcome.head, partnership)
     const stop = await batch.run((work) => {
-      const why = judge(work, this.#parts, this.#name, head)
+      const why = judge(work, this.#parts, this.#name, head, welcome.held)
       const detail = why ?? this.#purpose
       noteRun(work, this.#parts, partnership, why === undefined ? 'begun' : 'stopped', { detail })
       return why
@@ -104,10 +107,10 @@ export class Asking implements Disposable {
       channel: this.#open(),
       ...{ name: this.#name, peer: partnership.peer, book, partners, contents },
     })
-    const fresh = this.#purpose === 'verify'
-    const listed = await listFor(this.#parts, exchange, fresh)
+    const isVerified = this.#purpose === 'verify'
+    const listed = await listFor(this.#parts, exchange, isVerified)
     this.#totals.compared = listed.count
-    const found = yield* this.#compare(partnership, welcome, maps, listed, fresh)
+    const found = yield* this.#compare(welcome, maps, listed, isVerified)
     if (found === undefined) return this.#report(false, 'partner-stopped')
     const { difference, digests } = found
     const all = [...difference.onlyOurs, ...difference.onlyTheirs, ...difference.both]
@@ -119,6 +122,7 @@ export class Asking implements Disposable {
     const flow = flowOf(partnership, welcome)
     const isDry = this.#purpose === 'preview'
     const left = new Set(all)
+    const fresh = new Set(all)
     const settle = (id: string, same: boolean): void => {
       if (same && left.delete(id)) this.#progress.settled++
     }
@@ -138,9 +142,9 @@ export class Asking implements Disposable {
     }
     if (flow.there) {
       const ids = [...difference.onlyOurs, ...difference.both].filter((id) => left.has(id))
-      yield* this.#put(partnership, exchange, ids, digests, settle)
+      yield* this.#put(partnership, exchange, ids, digests, fresh, settle)
     }
-    return await this.#finish(partnership, listed, left.size === 0)
+    return await this.#finish(partnership, listed, left.size === 0, fresh)
   }
 
   // --- Talking
@@ -173,7 +177,6 @@ export class Asking implements Disposable {
   }
 
   async *#compare(
-    partnership: Partnership,
     welcome: Extract<SyncBody, { kind: 'welcome' }>,
     maps: ReturnType<typeof mappedFrom>,
     { entries: ours, count }: Listed,
@@ -185,10 +188,15 @@ export class Asking implements Disposable {
   > {
     const bits = bitsFor(Math.max(count, Math.min(welcome.count, MAX_SYNC_ENTRIES)))
     const buckets = bucketsOf(ours, bits)
-    const list = { ...standpoint(this.#parts, partnership), maps, bits, buckets, fresh }
-    let answer = yield* this.#ask({ kind: 'list', ...list })
+    const { batch } = this.#parts
+    const mark = await batch.run((work) => giveMark(work, this.#parts, this.#name))
+    const said = standpoint(this.#parts, this.#partnership())
+    let answer = yield* this.#ask({ kind: 'list', ...said, maps, bits, buckets, fresh, mark })
     if (answer.kind === 'stop') return undefined
     if (answer.kind !== 'entries') throw unexpected()
+    await batch.run((work) => {
+      markArrived(work, this.#parts, this.#name)
+    })
     const { differ } = answer
     if (differ.byteLength !== differingBuckets(buckets, buckets).byteLength) throw unexpected()
     const parts: Uint8Array[] = []
@@ -212,7 +220,9 @@ export class Asking implements Disposable {
       if (answer.kind !== 'entries') throw unexpected()
     }
     const theirs = new Uint8Array(Buffer.concat(parts))
-    await this.#parts.batch.run((work) => {
+    const held = answer.mark
+    await batch.run((work) => {
+      keepMark(work, this.#parts, this.#name, held)
       for (const { id } of this.#parts.partners.conflicts(this.#name)) {
         if (!isIn(id, bits, differ)) this.#parts.partners.settle(work, this.#name, id)
       }
@@ -244,8 +254,10 @@ export class Asking implements Disposable {
       }
       this.#totals.refused += refused.length
       for (const [id, why] of refused) this.#refused(id, why, 'there')
+      const { mark } = answer
       await this.#parts.batch.run((work) => {
         this.#takeAll(work, partnership, exchange, records, isDry, settled)
+        keepMark(work, this.#parts, this.#name, mark)
       })
       wanted = wanted.filter((id) => !got.has(id))
     }
@@ -284,6 +296,7 @@ export class Asking implements Disposable {
     exchange: Exchange,
     ids: readonly string[],
     digests: ReadonlyMap<string, string>,
+    fresh: Set<string>,
     settled: (id: string, same: boolean) => void,
   ): AsyncGenerator<Saying, void, SyncReply> {
     const { batch, partners } = this.#parts
@@ -293,19 +306,26 @@ export class Asking implements Disposable {
     }
     let waiting = [...ids].sort()
     while (waiting.length > 0) {
-      const { records, done } = await batch.run((work) =>
-        this.#gather(work, partnership, exchange, waiting, meant, digests),
-      )
+      const { records, done, mark } = await batch.run((work) => ({
+        ...this.#gather(work, partnership, exchange, waiting, meant, digests),
+        mark: giveMark(work, this.#parts, this.#name),
+      }))
       waiting = waiting.slice(done)
       if (records.length === 0) continue
-      const answer = yield* this.#ask({ kind: 'put', records })
+      const answer = yield* this.#ask({ kind: 'put', mark, records })
       if (answer.kind !== 'results' || answer.results.length !== records.length) throw unexpected()
       const { results } = answer
-      const own = await batch.run(({ tx }) => results.map(([id]) => exchange.digest(tx, id)))
+      const own = await batch.run((work) => {
+        markArrived(work, this.#parts, this.#name)
+        return results.map(([id]) => exchange.digest(work.tx, id))
+      })
       for (const [at, [id, outcome, digest]] of results.entries()) {
         const sent = records[at]
         if (sent?.id !== id) throw unexpected()
-        settled(id, own[at] === digest)
+        // Where nothing was to be removed there is nothing to remember.
+        const isUnknown = sent.kind === 'removed' && outcome === 'same' && digest === ''
+        if (isUnknown) fresh.delete(id)
+        settled(id, isUnknown || own[at] === digest)
         const path = exchange.localPath(sent.path) ?? sent.path
         const change = { path, id: fromHex(id), where: 'there' as const }
         if (outcome === 'written') {
@@ -374,7 +394,12 @@ export class Asking implements Disposable {
     })
   }
 
-  async #finish(partnership: Partnership, listed: Listed, inStep: boolean): Promise<SyncReport> {
+  async #finish(
+    partnership: Partnership,
+    listed: Listed,
+    inStep: boolean,
+    fresh?: ReadonlySet<string>,
+  ): Promise<SyncReport> {
     const { batch, partners } = this.#parts
     await batch.run((work) => {
       if (this.#purpose !== 'run') {
@@ -383,7 +408,7 @@ export class Asking implements Disposable {
       }
       const now = this.#partnership()
       partners.put(work, { ...now, lastRunAtMs: work.tx.nowMs, behind: !inStep })
-      if (inStep) noteInStep(work, this.#parts, this.#name, listed)
+      if (inStep) noteInStep(work, this.#parts, this.#name, listed, fresh)
       const detail = inStep ? 'in step' : 'behind'
       noteRun(work, this.#parts, partnership, 'ended', { detail })
     })

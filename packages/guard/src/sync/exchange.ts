@@ -194,7 +194,8 @@ export class Exchange {
     const path = this.wirePath(ours.path)
     if (path === undefined || !this.#allows('send', ours.path, tx.nowMs)) return undefined
     const { merge } = this.#init.flow
-    const settled = settle<SentVersion>(theirs, { ...ours, path }, { merge, nowMs: tx.nowMs })
+    const context = { merge, nowMs: tx.nowMs, learn: false }
+    const settled = settle<SentVersion>(theirs, { ...ours, path }, context)
     if (settled.do === 'nothing') return undefined
     const change = settled.do === 'conflict' ? 'conflict' : changeOf(theirs, settled)
     if (change === undefined) return undefined
@@ -249,6 +250,7 @@ export class Exchange {
     return {
       merge: flow.merge,
       nowMs: tx.nowMs,
+      learn: this.#init.role === 'asker',
       occupant: occupant?.id,
       keep: isMeant ? 'theirs' : decided,
       behind: accept === undefined ? undefined : { accept, inStepAtMs: complete?.atMs ?? 0 },

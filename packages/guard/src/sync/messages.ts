@@ -37,20 +37,25 @@ interface Standpoint {
   readonly mode: SyncMode
   readonly merge: SyncMerge
   readonly paths: readonly string[]
+  /** The mark that the other side gave last. */
+  readonly held?: Uint8Array
 }
 
 /** Every message. */
 export type SyncBody =
   | ({ readonly kind: 'welcome'; readonly count: number } & Standpoint)
+  /** A `mark` is kept with what came along with it, and shown as `held` when the next run begins. 16 bytes. */
   | ({
       readonly kind: 'list'
       readonly maps: readonly MappedPath[]
       readonly bits: number
       readonly buckets: Uint8Array
       readonly fresh: boolean
+      readonly mark: Uint8Array
     } & Standpoint)
   | {
       readonly kind: 'entries'
+      readonly mark: Uint8Array
       readonly differ: Uint8Array
       readonly entries: Uint8Array
       readonly more: boolean
@@ -60,10 +65,11 @@ export type SyncBody =
   | { readonly kind: 'get'; readonly ids: readonly string[]; readonly secrets: boolean }
   | {
       readonly kind: 'records'
+      readonly mark: Uint8Array
       readonly records: readonly SentState[]
       readonly refused: readonly (readonly [id: string, why: string])[]
     }
-  | { readonly kind: 'put'; readonly records: readonly SentState[] }
+  | { readonly kind: 'put'; readonly mark: Uint8Array; readonly records: readonly SentState[] }
   | {
       readonly kind: 'results'
       /** The digest is 32 hex digits, empty where nothing stands. */
@@ -110,11 +116,12 @@ function writtenBody(body: SyncBody): object {
     case 'records':
       return {
         kind: body.kind,
+        mark: body.mark,
         records: body.records.map(writtenState),
         refused: body.refused.map(([id, why]) => [fromHex(id), why]),
       }
     case 'put':
-      return { kind: body.kind, records: body.records.map(writtenState) }
+      return { kind: body.kind, mark: body.mark, records: body.records.map(writtenState) }
     case 'results':
       return {
         kind: body.kind,
@@ -172,6 +179,7 @@ function bodyOf(kind: string, fields: Fields): SyncBody {
     case 'entries':
       return {
         kind,
+        mark: fields.bytes('mark', 16),
         differ: fields.bytes('differ'),
         entries: fields.bytes('entries'),
         more: flagOf(fields, 'more'),
@@ -183,6 +191,7 @@ function bodyOf(kind: string, fields: Fields): SyncBody {
     case 'records':
       return {
         kind,
+        mark: fields.bytes('mark', 16),
         records: statesOf(fields),
         refused: bounded(
           fields,
@@ -196,7 +205,7 @@ function bodyOf(kind: string, fields: Fields): SyncBody {
         ),
       }
     case 'put':
-      return { kind, records: statesOf(fields) }
+      return { kind, mark: fields.bytes('mark', 16), records: statesOf(fields) }
     case 'results':
       return {
         kind,
@@ -231,7 +240,9 @@ function standpointOf(fields: Fields): Standpoint {
   if (mode === undefined || merge === undefined) throw fields.bad('an unknown mode or merge')
   const paths = fields.list('paths', (one) => (isText(one, MAX_PATH_LENGTH) ? one : undefined))
   if (paths.length > MAX_SYNC_PATHS) throw fields.bad('too many paths')
-  return { head, mode, merge, paths }
+  const held = fields.any('held')
+  if (held !== undefined && !isBytes(held, 16)) throw fields.bad('no mark in held')
+  return { head, mode, merge, paths, ...(held === undefined ? {} : { held }) }
 }
 
 function listOf(fields: Fields): SyncBody {
@@ -247,7 +258,9 @@ function listOf(fields: Fields): SyncBody {
   if (bits > MAX_SYNC_BITS || buckets.byteLength !== 16 * 2 ** bits) {
     throw fields.bad('buckets of another number')
   }
-  return { kind: 'list', ...standpoint, maps, bits, buckets, fresh: flagOf(fields, 'fresh') }
+  const mark = fields.bytes('mark', 16)
+  const fresh = flagOf(fields, 'fresh')
+  return { kind: 'list', ...standpoint, maps, bits, buckets, fresh, mark }
 }
 
 function idsOf(fields: Fields): string[] {

@@ -104,7 +104,8 @@ export class SyncOffice {
   async pin(name: string, vault: Uint8Array, key: Uint8Array): Promise<SyncPartnership> {
     assertKey(vault, key)
     return await this.#parts.batch.run((work) => {
-      const { stop, seen, ...rest } = this.#named(name)
+      const { stop, seen, given, held, ...rest } = this.#named(name)
+      // Of another vault nothing is known yet.
       const same = equalBytes(rest.vault, vault)
       const pinned: Partnership = {
         ...rest,
@@ -112,6 +113,8 @@ export class SyncOffice {
         key,
         ...(stop === undefined || stop === 'key' ? {} : { stop }),
         ...(same && seen !== undefined ? { seen } : {}),
+        ...(same && given !== undefined ? { given } : {}),
+        ...(same && held !== undefined ? { held } : {}),
       }
       this.#stop(name)
       return this.#write(work, pinned, 'pinned', fingerprintOf(key))
@@ -163,7 +166,7 @@ export class SyncOffice {
     return await batch.run((work) => {
       const partnership = this.#named(name)
       if ('accept' in decision) {
-        const { stop, seen: _, ...rest } = partnership
+        const { stop, seen: _, given: __, ...rest } = partnership
         if (stop !== 'rolled-back' && stop !== 'unseen') {
           throw conflict(`Cannot decide about partner ${name}: it is not behind`)
         }
@@ -306,7 +309,7 @@ export class SyncOffice {
 
   #shown(partnership: Partnership): SyncPartnership {
     const { partners, book } = this.#parts
-    const { key, complete, behind, stop, name, peer, ...rest } = partnership
+    const { key, complete, behind, stop, name, peer, given: _, held: __, ...rest } = partnership
     const conflicts = partners.conflictsOf(name)
     const why = stop ?? (conflicts > 0 ? ('records' as const) : undefined)
     const state =

@@ -27,6 +27,10 @@ export interface Partnership {
   readonly onChange: boolean
   readonly paused: boolean
   readonly addedAtMs: number
+  /** Drawn by the partner and kept with what it said last: shows it that this vault is not an older copy. 16 bytes. */
+  readonly held?: Uint8Array
+  /** What it has to show of ours: the last it surely has, and one that it may have. */
+  readonly given?: { readonly sure?: Uint8Array; readonly maybe?: Uint8Array }
   /** How far the partner had come when it was last seen. */
   readonly seen?: { readonly epoch: number; readonly generation: number }
   /** When both were last in step, and where this vault stood then. */

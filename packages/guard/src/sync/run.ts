@@ -1,7 +1,7 @@
 /** What both ends of a run have in common (`docs/sync.md §4–7`): the channel, the list, who fell behind, when both are in step. */
 import { randomFillSync } from 'node:crypto'
 
-import { concat, encode } from '@stronghold/core'
+import { concat, encode, equalBytes } from '@stronghold/core'
 import type { OpenVault, SyncChannel, SyncRecord, VaultTransaction } from '@stronghold/vault'
 import { VaultError } from '@stronghold/vault'
 
@@ -46,6 +46,10 @@ export function drawn(): Uint8Array {
   return randomFillSync(new Uint8Array(16))
 }
 
+function numberOf(mark: Uint8Array | undefined): bigint {
+  return mark === undefined ? 0n : new DataView(mark.buffer, mark.byteOffset).getBigUint64(0)
+}
+
 /** The sealed channel of one run. */
 export function openChannel(
   { tx }: Work,
@@ -82,14 +86,54 @@ export function channelInfo(
 /** How this side stands and what it wants. */
 export function standpoint(
   { vault }: SyncParts,
-  { mode, merge, paths }: Partnership,
+  { mode, merge, paths, held }: Partnership,
 ): {
   readonly head: Uint8Array
   readonly mode: Partnership['mode']
   readonly merge: Partnership['merge']
   readonly paths: readonly string[]
+  readonly held?: Uint8Array
 } {
-  return { head: encodeHead(vault.head()), mode, merge, paths }
+  const shown = held === undefined ? {} : { held }
+  return { head: encodeHead(vault.head()), mode, merge, paths, ...shown }
+}
+
+/**
+ * Makes the mark that the partner is to keep with what is said to it next: a number that rises, so that both see who has an
+ * older one, and what nobody guesses.
+ */
+export function giveMark(work: Work, { partners }: SyncParts, name: string): Uint8Array {
+  const partnership = partners.named(name)
+  const { sure, maybe: before } = partnership?.given ?? {}
+  const maybe = drawn()
+  const highest = [sure, before].reduce(
+    (most, one) => (numberOf(one) > most ? numberOf(one) : most),
+    0n,
+  )
+  new DataView(maybe.buffer).setBigUint64(0, highest + 1n)
+  if (partnership !== undefined) {
+    partners.put(work, { ...partnership, given: { ...partnership.given, maybe } })
+  }
+  return maybe
+}
+
+/** The partner has heard what was said last, and kept its mark. */
+export function markArrived(work: Work, { partners }: SyncParts, name: string): void {
+  const partnership = partners.named(name)
+  const sure = partnership?.given?.maybe
+  if (partnership === undefined || sure === undefined) return
+  partners.put(work, { ...partnership, given: { sure } })
+}
+
+/** Keeps the mark that came with what was said, in the transaction of what became of it. */
+export function keepMark(
+  work: Work,
+  { partners }: SyncParts,
+  name: string,
+  held: Uint8Array,
+): void {
+  const partnership = partners.named(name)
+  if (partnership !== undefined) partners.put(work, { ...partnership, held })
 }
 
 /** The selection of two sides. @throws `VaultError` `invalid_argument` for what is no pattern of the partner's */
@@ -111,19 +155,27 @@ export function judge(
   { partners }: SyncParts,
   name: string,
   head: SignedHead,
+  held: Uint8Array | undefined,
 ): 'rolled-back' | 'unseen' | undefined {
   const partnership = partners.named(name)
   if (partnership === undefined) return undefined
-  const { seen, complete, accept } = partnership
-  const isOlder =
+  const { seen, complete, accept, given } = partnership
+  const fell =
     seen !== undefined &&
-    (head.epoch !== seen.epoch || (head.epoch === seen.epoch && head.generation < seen.generation))
+    (head.epoch < seen.epoch || (head.epoch === seen.epoch && head.generation < seen.generation))
+  // Numbers alone would be caught up with: an older copy that went on has them, and not our last mark.
+  const marks = [given?.sure, given?.maybe].filter((mark) => mark !== undefined)
+  const isOurs = held !== undefined && marks.some((mark) => equalBytes(mark, held))
+  const isAhead = marks.every((mark) => numberOf(held) > numberOf(mark))
+  // One that we never gave says that the older copy is ours: that is for the partner to notice.
+  const isOlder = fell || (given?.sure !== undefined && !isOurs && !isAhead)
   const isUnseen =
     accept === undefined && complete !== undefined && work.tx.nowMs - complete.atMs > SYNC_UNSEEN_MS
   const stop = isOlder ? 'rolled-back' : isUnseen ? 'unseen' : undefined
   if (stop === undefined) {
     const { epoch, generation } = head
-    partners.put(work, { ...partnership, seen: { epoch, generation } })
+    const sure = held === undefined ? {} : { given: { sure: held } }
+    partners.put(work, { ...partnership, seen: { epoch, generation }, ...sure })
     return undefined
   }
   const { accept: _, ...rest } = partnership
@@ -180,15 +232,25 @@ export async function listFor(
   })
 }
 
-/** Both have the same: what was decided about a partner that fell behind is done, and tombstones may go that all have seen. */
-export function noteInStep(work: Work, parts: SyncParts, name: string, listed: Listed): void {
+/**
+ * Both have the same: what was decided about a partner that fell behind is done, and tombstones may go that all have seen.
+ *
+ * @param fresh - ids of tombstones that the partner got or gave just now: both let go of them when their lists are equal
+ */
+export function noteInStep(
+  work: Work,
+  parts: SyncParts,
+  name: string,
+  listed: Listed,
+  fresh: ReadonlySet<string> = new Set(),
+): void {
   const partnership = parts.partners.named(name)
   if (partnership === undefined) return
   const { accept: _, ...rest } = partnership
   const { epoch, generation } = listed
   const complete = { atMs: work.tx.nowMs, epoch, generation }
   parts.partners.put(work, { ...rest, complete, behind: false })
-  releaseTombstones(work.tx, parts.partners)
+  releaseTombstones(work.tx, parts.partners, undefined, fresh)
 }
 
 /** Releases tombstones that every partner has seen whose selection covers them; a partner silent for long is not waited for. */
@@ -196,11 +258,12 @@ export function releaseTombstones(
   tx: VaultTransaction,
   partners: Partners,
   gone?: Partnership,
+  fresh: ReadonlySet<string> = new Set(),
 ): void {
   const all = partners.list().map((one) => ({ one, selection: new Selection(one.paths, ['**']) }))
   const former = gone === undefined ? undefined : new Selection(gone.paths, ['**'])
   for (const { id, tombstone } of [...tx.sync.tombstones()]) {
-    if (tombstone.last === undefined) continue
+    if (tombstone.last === undefined || fresh.has(id)) continue
     const { path } = tombstone
     const concerned = all.filter(({ selection }) => selection.here(path) !== undefined)
     if (concerned.length === 0 && former?.here(path) === undefined) continue

@@ -13,6 +13,8 @@ export interface SettleContext {
   /** The more careful of both sides' wishes. */
   readonly merge: SyncMerge
   readonly nowMs: number
+  /** Whether a removal is remembered of a record that was never here: by the asker, so that both can forget it in one run. */
+  readonly learn: boolean
   /** Id of another record that stands where theirs is to stand. */
   readonly occupant?: string | undefined
   /** What a person decided about this record. */
@@ -61,8 +63,12 @@ export function ends(tombstone: Removed, record: Standing): boolean {
 }
 
 function arriving<V extends SyncVersion>(theirs: SyncState<V>, context: SettleContext): Settled<V> {
-  if (theirs.kind === 'removed') return { do: 'remove', state: theirs, aside: false }
-  const { behind, nowMs } = context
+  const { behind, nowMs, learn } = context
+  if (theirs.kind === 'removed') {
+    return learn
+      ? { do: 'remove', state: theirs, aside: false }
+      : { do: 'nothing', outcome: 'same' }
+  }
   // Both had it when they were last in step, and it is gone here: it was removed since.
   if (behind?.accept === 'newer' && theirs.createdAtMs <= behind.inStepAtMs) {
     return { do: 'remove', state: tombstoneOf(theirs, nowMs), aside: false }

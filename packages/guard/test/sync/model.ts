@@ -68,20 +68,25 @@ export class Model {
     return entriesOf([...this.states].map(([id, state]) => [id, digestOnce(state)]))
   }
 
-  /** Takes the other side's state of one record. */
-  take(theirs: SyncState): void {
+  /** Takes the other side's state of one record. @param learn - remembers removals of what was never here: the asker does */
+  take(theirs: SyncState, learn: boolean): void {
     const at = theirs.kind === 'stands' ? this.at(theirs.path) : undefined
     const occupant = at === theirs.id ? undefined : at
     const ours = this.states.get(theirs.id)
-    const settled = settle(ours, theirs, { merge: this.merge, nowMs: 2, occupant })
+    const settled = settle(ours, theirs, {
+      merge: this.merge,
+      nowMs: 2,
+      learn,
+      occupant,
+    })
     this.conflicts.delete(theirs.id)
     if (settled.do === 'conflict') this.conflicts.add(theirs.id)
     else if (settled.do !== 'nothing') this.states.set(theirs.id, settled.state)
   }
 
-  /** All there is, in one text. */
+  /** All that stands, in one text; who remembers a removal depends on who asked. */
   print(): string {
-    return [...this.states.values()]
+    return this.standing()
       .map((state) => `${state.id} ${state.kind} ${state.path} ${digestOnce(state)}`)
       .sort()
       .join('\n')
@@ -148,12 +153,12 @@ export function run(asker: Model, answerer: Model, message: () => void): void {
     message() // get
     const found = ids.flatMap((id) => answerer.states.get(id) ?? [])
     message()
-    for (const state of found) asker.take(state)
+    for (const state of found) asker.take(state, true)
   }
   for (const ids of parts([...onlyOurs, ...both])) {
     const found = ids.flatMap((id) => asker.states.get(id) ?? [])
     message() // put
-    for (const state of found) answerer.take(state)
+    for (const state of found) answerer.take(state, false)
     message()
   }
 }
@@ -165,10 +170,15 @@ function* parts(ids: readonly string[]): Generator<string[]> {
 
 /** Runs until nothing changes any more. @returns how many runs that took */
 export function heal(asker: Model, answerer: Model): number {
+  const all = (): SyncState[][] => [asker, answerer].map(({ states }) => [...states.values()])
   for (let runs = 1; ; runs++) {
-    const before = asker.print() + answerer.print()
+    const before = all()
     run(asker, answerer, () => {})
-    if (asker.print() + answerer.print() === before) return runs
+    const isSame = all().every((states, side) => {
+      const had = before[side] ?? []
+      return states.length === had.length && states.every((state, at) => state === had[at])
+    })
+    if (isSame) return runs
     if (runs > 10) throw new Error('it never comes to rest')
   }
 }
