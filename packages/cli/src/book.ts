@@ -71,6 +71,20 @@ export function writeBook(home: Home, peers: readonly BookPeer[]): void {
   }
 }
 
+/**
+ * Puts a peer that the vault knows now into the book, where there is room and the name is free; what the book has of it stays.
+ * The vault's word does not depend on it.
+ */
+export function noteInBook(home: Home, { peer, name }: { peer: string; name: string }): void {
+  const book = readBook(home)
+  const before = inBook(book, peer)
+  const isTaken = book.some((one) => one.name === name && one.peer !== peer)
+  if (before?.name === name || isTaken || !NAME.test(name) || book.length >= MAX_BOOK_PEERS) return
+  const { addresses = [], blocked = false } = before ?? {}
+  const others = book.filter((one) => one.peer !== peer)
+  writeBook(home, [...others, { peer, name, addresses, blocked }])
+}
+
 /** The peer that a name or an id means; `undefined` for none. */
 export function inBook(peers: readonly BookPeer[], text: string): BookPeer | undefined {
   return peers.find(({ peer, name }) => name === text || peer === text)

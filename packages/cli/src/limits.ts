@@ -76,3 +76,9 @@ export const MAX_PINGS = 10_000
 export const MAX_FIND_MS: number = 24 * 3_600_000
 /** How long one command of the tour may take, in milliseconds. Then it is ended, and the tour with it. */
 export const TOUR_COMMAND_MS = 60_000
+/** How often the live view of a relay is drawn, in milliseconds. */
+export const RELAY_WATCH_MS = 1000
+/** How long the doctor tries each way of finding, in milliseconds. */
+export const DOCTOR_SEARCH_MS = 3000
+/** How far a clock may stand before what a home has seen, in milliseconds. More is bad. */
+export const MAX_CLOCK_BEHIND_MS = 60_000

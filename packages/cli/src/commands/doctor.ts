@@ -8,6 +8,8 @@ import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { failureOf } from '../failure.ts'
 import { hasVault, socketsOf } from '../home.ts'
+import { networkFindings } from '../network-findings.ts'
+import type { Finding } from '../network-findings.ts'
 import { sourceOf } from '../passphrase.ts'
 
 /** Oldest Node.js that it runs on. */
@@ -15,20 +17,13 @@ const NODE_MAJOR = 24
 /** Free bytes of the disk below which it warns: the part of the audit that is kept for revoking. */
 const LEAST_FREE_BYTES = 64 * 1024 ** 2
 
-interface Finding {
-  readonly check: string
-  readonly state: 'good' | 'warning' | 'bad'
-  readonly says: string
-  readonly hint?: string
-}
-
 /** `doctor` */
 export const doctor: Command = defineCommand({
   name: 'doctor',
   says: 'Look at what can be wrong on this machine, and say what to do about it',
   unlocks: true,
   examples: [
-    ['stronghold doctor', 'versions, permissions, memory, disk, vault'],
+    ['stronghold doctor', 'versions, permissions, memory, disk, vault, network'],
     ['stronghold doctor --passphrase-file pass.txt', 'and whether the vault opens'],
   ],
   prints: z.object({
@@ -50,6 +45,7 @@ export const doctor: Command = defineCommand({
       disk(call),
       sockets(call),
       await vault(call),
+      ...(await networkFindings(call)),
     ]
     const isBad = findings.some(({ state }) => state === 'bad')
     const mark = { good: 'ok', warning: 'warning', bad: 'bad' }
@@ -167,6 +163,13 @@ async function vault(call: Call): Promise<Finding> {
     return { check, state: 'warning', says: 'there is none here', hint: 'stronghold init' }
   }
   if (sourceOf(call.options, call.config) === undefined) {
+    const { runningOwner } = await import('../door.ts')
+    const running = await (await runningOwner(call))?.status()
+    if (running !== undefined) {
+      return running.locked
+        ? { check, state: 'warning', says: 'it is locked', hint: 'stronghold unlock' }
+        : { check, state: 'good', says: `it is unlocked, with ${running.records ?? 0} records` }
+    }
     return {
       check,
       state: 'warning',

@@ -6,14 +6,14 @@ import { toHex } from '@stronghold/core'
 import type { KnownPeer, OwnerDoor } from '@stronghold/guard'
 import { z } from 'zod'
 
-import { assertPeerName, inBook, readBook, writeBook } from '../book.ts'
+import { assertPeerName, inBook, readBook } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { readWhole } from '../data.ts'
 import { parseDuration, printMoment, printRest } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
-import { assertNameIsFree, bookChanged, makeKnown } from '../known.ts'
+import { assertNameIsFree, makeKnown } from '../known.ts'
 import { MAX_TICKET_TEXT } from '../limits.ts'
 import { list } from '../lists.ts'
 import type { NodeStatus } from '../node/life.ts'
@@ -87,7 +87,6 @@ const newTicket = defineCommand({
       if (options['no-wait'] === true) return 0
       const peer = await used({ owner, id, expiresAtMs, call })
       if (peer === undefined) throw unused(expiresAtMs <= io.clock.nowMs())
-      await enterBook(call, peer)
       await terminal.result(
         { peer: peer.peer, name: peer.name, tags: [...peer.tags] },
         `${peer.name}  ${peer.peer}  known, may do nothing yet`,
@@ -166,25 +165,6 @@ function unused(isOver: boolean): Failure {
       : 'the ticket was closed: cancelled, by too many wrong proofs, or by locking',
     hint: 'stronghold pair new',
   })
-}
-
-/** A peer that paired, as the book has it; addresses that it has stay. */
-async function enterBook(
-  call: Pick<Call, 'home' | 'io' | 'runningNode'>,
-  { peer, name }: KnownPeer,
-): Promise<void> {
-  const book = readBook(call.home)
-  const before = inBook(book, peer)
-  const isTaken = book.some((one) => one.name === name && one.peer !== peer)
-  if (before?.name === name || isTaken) return
-  const entry = {
-    peer,
-    name,
-    addresses: before?.addresses ?? [],
-    blocked: before?.blocked ?? false,
-  }
-  writeBook(call.home, [...book.filter((one) => one.peer !== peer), entry])
-  await bookChanged(call)
 }
 
 const join = defineCommand({

@@ -17,6 +17,7 @@ import { PEER_LIVE_COMMANDS } from './peer-live.ts'
 import { PROC_COMMANDS } from './proc.ts'
 import { RECEIPT_COMMANDS } from './receipt.ts'
 import { REQUEST_COMMANDS } from './request.ts'
+import { RELAY_COMMANDS } from './relay.ts'
 import { RULE_COMMANDS } from './rule.ts'
 import { TOKEN_COMMANDS } from './token.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
@@ -44,6 +45,7 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...PEER_COMMANDS,
   ...PEER_LIVE_COMMANDS,
   ...NET_COMMANDS,
+  ...RELAY_COMMANDS,
   ...RULE_COMMANDS,
   ...REQUEST_COMMANDS,
   ...APPROVAL_COMMANDS,

@@ -6,7 +6,9 @@ import { openKeeper } from '@stronghold/guard/keeper'
 import type { Keeper } from '@stronghold/guard/keeper'
 import { DoorError, openSocket } from '@stronghold/guard/socket'
 import { servePairing, serveVault } from '@stronghold/remote'
+import type { PairingDoor } from '@stronghold/remote'
 
+import { noteInBook } from '../book.ts'
 import { parseDuration } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault, makeHome, peerOf, socketsOf } from '../home.ts'
@@ -67,7 +69,7 @@ export async function serve(init: ServeInit): Promise<Serving> {
   started.defer(() => running.node.stop())
   if (keeper !== undefined) {
     started.use(serveVault(running.node, keeper))
-    const pairing = started.use(servePairing(running.node, keeper))
+    const pairing = started.use(servePairing(running.node, noted(keeper, home)))
     const closing = new AbortController()
     started.defer(() => {
       closing.abort()
@@ -93,6 +95,19 @@ export async function serve(init: ServeInit): Promise<Serving> {
     // What does not want to end in time ends with the process.
     [Symbol.asyncDispose]: () =>
       (closed ??= within(io.clock, CLOSE_TIMEOUT_MS, opened.disposeAsync())),
+  }
+}
+
+/** Pairing that puts whoever pairs into the book as well, whether or not somebody waits for it. */
+function noted({ network }: Keeper, home: ServeInit['home']): PairingDoor {
+  return {
+    network: {
+      pair: async (asker, ticket, proof) => {
+        const answer = await network.pair(asker, ticket, proof)
+        if (answer.paired) noteInBook(home, { peer: asker.peer, name: answer.name })
+        return answer
+      },
+    },
   }
 }
 

@@ -39,11 +39,10 @@ export function pairingOf({ node }: RunningNode): PairingDoor {
       const ticket = parseTicket(text)
       try {
         const joined = await crossing(() => joinPairing(node, ticket, { signal }), ticket.peer)
-        const name: unknown = Reflect.get(joined, 'name')
         return {
           peer: joined.peer,
           addresses: joined.addresses,
-          knownAs: typeof name === 'string' ? name : null,
+          knownAs: joined.name ?? null,
           connection: await connectionWith(node, joined.peer, signal),
         }
       } catch (error) {
