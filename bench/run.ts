@@ -8,6 +8,7 @@ import type { BenchOptions } from './options.ts'
 
 const QUESTIONS: Record<string, () => Promise<{ run(options: BenchOptions): Promise<void> }>> = {
   p2p: () => import('./p2p.ts'),
+  relay: () => import('./relay.ts'),
   sign: () => import('./sign.ts'),
   vault: () => import('./vault.ts'),
 }

@@ -55,8 +55,13 @@ export interface KademliaInit {
   readonly isPublic: boolean
   /** Answers others, beside asking them. */
   readonly server: boolean
-  /** Connects to nodes of the network, as long as none is known. Rejects where it cannot. */
-  bootstrap(signal: AbortSignal): Promise<void>
+  /** Connects to nodes of the network, as long as none is known. False where none is to be had. */
+  bootstrap(signal: AbortSignal): Promise<boolean>
+}
+
+/** Who of the network is known: the nearest, by distance. */
+interface RoutingTable extends Pick<EventTarget, 'addEventListener' | 'removeEventListener'> {
+  readonly size: number
 }
 
 interface Telling {
@@ -73,7 +78,7 @@ export class Kademlia implements Advertiser, Discoverer {
   readonly #init: KademliaInit
   readonly #stopping = new AbortController()
   readonly #tellings = new Set<Telling>()
-  #dht: (KadDHT & { readonly routingTable: { readonly size: number } }) | undefined
+  #dht: (KadDHT & { readonly routingTable: RoutingTable }) | undefined
   #peers: PeerStore | undefined
   #stopBootstrap: (() => void) | undefined
 
@@ -103,8 +108,7 @@ export class Kademlia implements Advertiser, Discoverer {
         datastore: { value: new DhtRecords(limits, peer) },
         ping: { value: pingOf(components) },
       }) as KadDHTComponents
-      const dht = make(bounded) as KadDHT &
-        Startable & { routingTable: { size: number } } & PeerTold
+      const dht = make(bounded) as KadDHT & Startable & { routingTable: RoutingTable } & PeerTold
       const told = new ToldPeers(components.peerStore, limits)
       dht.addEventListener('peer', ({ detail }) => {
         told.take(detail)
@@ -182,8 +186,8 @@ export class Kademlia implements Advertiser, Discoverer {
     const { clock } = this.#init
     const isAlone = this.#dht?.routingTable.size === 0
     const tried = isAlone
-      ? this.#within((signal) => this.#init.bootstrap(signal)).catch(() => {})
-      : Promise.resolve()
+      ? this.#within((signal) => this.#init.bootstrap(signal)).catch(() => false)
+      : Promise.resolve(false)
     void tried.then(() => {
       if (this.#stopping.signal.aborted) return
       this.#stopBootstrap = clock.setTimer(waitMs, () => {
@@ -273,7 +277,7 @@ export class Kademlia implements Advertiser, Discoverer {
   }
 
   async #search(wanted: Wanted, arrivals: Arrivals, signal: AbortSignal): Promise<void> {
-    const dht = this.#ready()
+    const dht = await this.#joined(signal)
     const { peer, namespace } = wanted
     const take = (info: PeerInfo): boolean => {
       const found = this.#read(info, namespace)
@@ -295,6 +299,27 @@ export class Kademlia implements Advertiser, Discoverer {
       const found = await each(dht.findPeer(toLibp2pPeerId(peer), { signal }), take).catch(() => 0)
       if (found === 0) await each(dht.findProviders(cidOf(peerNamespace(peer)), { signal }), take)
     }
+  }
+
+  /** Who has only begun knows nobody yet: the first search waits until somebody of the network is known, but not for ever. */
+  async #joined(signal: AbortSignal): Promise<KadDHT> {
+    const table = this.#dht?.routingTable
+    if (table?.size === 0 && (await this.#init.bootstrap(signal))) {
+      const { clock, limits } = this.#init
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          stopTimer()
+          table.removeEventListener('peer:add', done)
+          signal.removeEventListener('abort', done)
+          resolve()
+        }
+        const stopTimer = clock.setTimer(limits.identifyTimeoutMs, done)
+        table.addEventListener('peer:add', done)
+        signal.addEventListener('abort', done)
+        if (table.size > 0 || signal.aborted) done()
+      })
+    }
+    return this.#ready()
   }
 
   #ready(): KadDHT {

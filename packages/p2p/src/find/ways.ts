@@ -237,7 +237,8 @@ function kademliaOf(options: KademliaOptions, parts: WaysParts): Kademlia {
         : network,
     server: options.server ?? !isPublic,
     bootstrap: async (signal) => {
-      await Promise.allSettled(nodes.map((node) => parts.connect(node, signal)))
+      const tried = await Promise.allSettled(nodes.map((node) => parts.connect(node, signal)))
+      return tried.some(({ status }) => status === 'fulfilled')
     },
   })
 }
