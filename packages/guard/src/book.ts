@@ -243,9 +243,10 @@ export class Book {
 
   /** Writes a request. */
   putRequest(tx: VaultTransaction, journal: Journal, held: HeldRequest): void {
-    const isNew = !this.#requests.has(requestKey(held.peer, held.id))
-    this.#setRequest(journal, held.peer, held.id, held)
-    if (isNew && held.state.phase === 'executed') this.#ranAtOnce.add(journal, held)
+    const key = requestKey(held.peer, held.id)
+    const before = this.#setRequest(journal, key, held)
+    const isNew = before === undefined
+    if (isNew && held.state.phase === 'executed') this.#ranAtOnce.add(journal, key, held)
     else tx.put(KINDS.request, rowIdOf(held.peer, held.id), encodeHeld(held))
   }
 
@@ -271,8 +272,9 @@ export class Book {
 
   /** Forgets a request. */
   removeRequest(tx: VaultTransaction, journal: Journal, { peer, id }: HeldRequest): void {
-    this.#setRequest(journal, peer, id, undefined)
-    if (this.#ranAtOnce.remove(tx, journal, requestKey(peer, id))) return
+    const key = requestKey(peer, id)
+    this.#setRequest(journal, key, undefined)
+    if (this.#ranAtOnce.remove(tx, journal, key)) return
     tx.remove(KINDS.request, rowIdOf(peer, id))
   }
 
@@ -281,8 +283,12 @@ export class Book {
     this.#count(held, 1)
   }
 
-  #setRequest(journal: Journal, peer: string, id: string, held: HeldRequest | undefined): void {
-    const key = requestKey(peer, id)
+  /** @returns what stood there */
+  #setRequest(
+    journal: Journal,
+    key: string,
+    held: HeldRequest | undefined,
+  ): HeldRequest | undefined {
     const before = this.#requests.get(key)
     if (before !== undefined) this.#count(before, -1)
     if (held !== undefined) this.#count(held, 1)
@@ -291,6 +297,7 @@ export class Book {
       if (before !== undefined) this.#count(before, 1)
     })
     journal.set(this.#requests, key, held)
+    return before
   }
 
   #count({ peer, state }: HeldRequest, by: 1 | -1): void {

@@ -112,10 +112,11 @@ export interface Decided {
 export function decideOn(reach: Reach, context: DecideContext): Decided {
   const { rules, memory, peer, known, tags, nowMs, requestHash, expiresAtMs } = context
   const decision = decide(rules, { peer, known, tags, cells: reach.cells, nowMs }, memory)
-  const records = reach.touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
   let made: Uint8Array | undefined
-  const bind = (): Uint8Array =>
-    (made ??= boundHash({ request: requestHash, records, expiresAtMs }))
+  const bind = (): Uint8Array => {
+    const records = reach.touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
+    return (made ??= boundHash({ request: requestHash, records, expiresAtMs }))
+  }
   const ground = decision.decidedBy?.ground
   if (decision.verdict === 'ask' && ground?.kind === 'rule') {
     const ask: Ask = {

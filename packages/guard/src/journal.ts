@@ -14,13 +14,10 @@ export class Journal {
 
   /** Sets a key of a map, or takes it away, and notes it. */
   set<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
-    const had = map.has(key)
     const before = map.get(key)
-    if (value === undefined) map.delete(key)
-    else map.set(key, value)
+    put(map, key, value)
     this.#undo.push(() => {
-      if (had) map.set(key, before as V)
-      else map.delete(key)
+      put(map, key, before)
     })
   }
 
@@ -38,4 +35,9 @@ export class Journal {
   settle(): void {
     this.#undo.length = 0
   }
+}
+
+function put<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
+  if (value === undefined) map.delete(key)
+  else map.set(key, value)
 }

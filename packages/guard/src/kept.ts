@@ -28,8 +28,8 @@ export class Kept {
   #next = 0
 
   /** Remembers a request that has no row yet; `write` gives it one. */
-  add(journal: Journal, held: HeldRequest): void {
-    journal.set(this.#fresh, requestKey(held.peer, held.id), encodeOne(held))
+  add(journal: Journal, key: string, held: HeldRequest): void {
+    journal.set(this.#fresh, key, encodeOne(held))
   }
 
   /** What the rows hold. @throws `SyntaxError` for one that this program did not write */

@@ -98,7 +98,7 @@ describe('requests that ran at once', () => {
             for (const one of added.map((number) => held(number))) {
               if (expected.has(key(one))) continue
               expected.set(key(one), one)
-              kept.add(journal, one)
+              kept.add(journal, key(one), one)
             }
             for (const one of removed.map((number) => held(number))) {
               expect(kept.remove(tx, journal, key(one))).toBe(expected.delete(key(one)))
@@ -129,8 +129,8 @@ describe('requests that ran at once', () => {
         kept.clear(tx)
       })
       transact(kept, false, ({ journal }) => {
-        kept.add(journal, held(1, bytes))
-        kept.add(journal, held(2, bytes))
+        kept.add(journal, '1', held(1, bytes))
+        kept.add(journal, '2', held(2, bytes))
       })
       return rows()
     }

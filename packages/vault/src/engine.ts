@@ -71,7 +71,6 @@ interface ReadStep extends ReadyStep {
 export class Engine {
   readonly #registry: Registry
   readonly #limits: Readonly<VaultLimits>
-  readonly #read = new WeakMap<Chain, readonly ReadStep[]>()
   readonly #prepared = new WeakMap<Chain, ReadonlyMap<number, Prepared<unknown>>>()
 
   constructor(registry: Registry, limits: Readonly<VaultLimits>) {
@@ -100,16 +99,7 @@ export class Engine {
       const where = { procedure: step.procedure.name, step: alone ? undefined : index }
       steps.push(this.#check(step, places[index] ?? new Map(), steps, where))
     }
-    const chain: Chain = Object.freeze({
-      steps: Object.freeze(
-        steps.map(({ procedure, input }) => Object.freeze({ procedure, input })),
-      ),
-      footprint: Object.freeze(triples),
-      places: Object.freeze(places),
-      remote: steps.every(({ procedure }) => procedure.remote),
-    })
-    this.#read.set(chain, steps)
-    return chain
+    return new ReadChain(this, steps, triples, places)
   }
 
   /**
@@ -119,7 +109,7 @@ export class Engine {
    * @throws what a preparation throws
    */
   prepare(chain: Chain, signal?: AbortSignal): Promise<Disposable> | undefined {
-    const steps = this.#read.get(chain) ?? []
+    const steps = ReadChain.stepsOf(chain, this) ?? []
     const begun = steps.flatMap(({ registered, input, chained }, index) => {
       const prepared =
         chained.length === 0 ? registered.prepare?.(input as never, signal) : undefined
@@ -155,7 +145,7 @@ export class Engine {
    *   `not_found`, `failed_precondition`; `internal` for a fault of a procedure
    */
   run(chain: Chain, init: ChainInit): Record<string, unknown>[] {
-    const steps = this.#read.get(chain)
+    const steps = ReadChain.stepsOf(chain, this)
     if (steps === undefined) throw new TypeError('Cannot run chain: it was not read here')
     return init.savepoint(() => {
       const running = new ChainRun(init, this.#limits)
@@ -256,6 +246,38 @@ export class Engine {
   }
 }
 
+/** A chain as an engine read it; nobody else makes one. */
+class ReadChain implements Chain {
+  readonly #engine: Engine
+  readonly #read: readonly ReadStep[]
+  readonly steps: readonly ReadyStep[]
+  readonly footprint: readonly Triple[]
+  readonly places: readonly StepPlaces[]
+  readonly remote: boolean
+
+  constructor(
+    engine: Engine,
+    read: readonly ReadStep[],
+    footprint: readonly Triple[],
+    places: readonly StepPlaces[],
+  ) {
+    this.#engine = engine
+    this.#read = read
+    this.steps = Object.freeze(
+      read.map(({ procedure, input }) => Object.freeze({ procedure, input })),
+    )
+    this.footprint = Object.freeze(footprint)
+    this.places = Object.freeze(places)
+    this.remote = read.every(({ procedure }) => procedure.remote)
+    Object.freeze(this)
+  }
+
+  /** The steps of a chain that this engine read, or `undefined`. */
+  static stepsOf(chain: Chain, engine: Engine): readonly ReadStep[] | undefined {
+    return #read in chain && chain.#engine === engine ? chain.#read : undefined
+  }
+}
+
 interface CopiedStep {
   readonly registered: Registered
   readonly procedure: Procedure
@@ -299,9 +321,23 @@ class ChainRun {
 
   /** Runs one step; what it opened is wiped when this returns. */
   step(step: ReadStep, index: number, prepared?: ReadStep['input']): Record<string, unknown> {
-    const { procedure, places, chained } = step
+    const { procedure, chained } = step
     const flows = chained.map(([, from]) => this.#flow(from))
-    using run = new StepRun(this.#state, procedure, index, flows)
+    const run = new StepRun(this.#state, procedure, index, flows)
+    try {
+      return this.#run(step, index, run, prepared)
+    } finally {
+      run[Symbol.dispose]()
+    }
+  }
+
+  #run(
+    step: ReadStep,
+    index: number,
+    run: StepRun,
+    prepared: ReadStep['input'] | undefined,
+  ): Record<string, unknown> {
+    const { procedure, places, chained } = step
     const input = prepared ?? (chained.length === 0 ? step.input : this.#fill(step, index))
     const handles: Record<string, unknown> = {}
     for (const [role, definition] of Object.entries(procedure.roles)) {

@@ -455,7 +455,11 @@ export function usableVersion(record: StoredRecord, number?: number): RecordVers
 export function versionRowId(id: string, version: number): Uint8Array {
   const bytes = new Uint8Array(20)
   bytes.set(idBytes(id))
-  new DataView(bytes.buffer).setUint32(16, version)
+  // By hand: to ask such short bytes for their buffer makes them one.
+  bytes[16] = version >>> 24
+  bytes[17] = version >>> 16
+  bytes[18] = version >>> 8
+  bytes[19] = version
   return bytes
 }
 

@@ -17,9 +17,11 @@ export function nextHead(head: Uint8Array, position: number, entry: Uint8Array):
   const bytes = new Uint8Array(DOMAIN.byteLength + 40 + entry.byteLength)
   bytes.set(DOMAIN)
   bytes.set(head, DOMAIN.byteLength)
-  const place = new DataView(bytes.buffer, DOMAIN.byteLength + 32, 8)
-  place.setUint32(0, Math.floor(position / 2 ** 32))
-  place.setUint32(4, position % 2 ** 32)
+  let left = position
+  for (let at = DOMAIN.byteLength + 39; left > 0; at--) {
+    bytes[at] = left % 256
+    left = Math.floor(left / 256)
+  }
   bytes.set(entry, DOMAIN.byteLength + 40)
   return sha256(bytes)
 }

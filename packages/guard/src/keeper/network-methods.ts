@@ -13,12 +13,12 @@ const MAX_CONNECTION_LENGTH = 1024
 export function networkMethods(door: NetworkDoor): ReadonlyMap<string, PortMethod> {
   return new Map<string, PortMethod>([
     ['submit', ([asker, request]) => door.submit(askerOf(asker), requestOf(request))],
-    ['wait', ([asker, id], signal) => door.wait(askerOf(asker), bytesOf(id), { signal })],
+    ['wait', ([asker, id], { signal }) => door.wait(askerOf(asker), bytesOf(id), { signal })],
     ['cancel', ([asker, id]) => door.cancel(askerOf(asker), bytesOf(id))],
     ['acknowledge', ([asker, ids]) => door.acknowledge(askerOf(asker), listOf(ids).map(bytesOf))],
     ['list', ([asker]) => door.list(askerOf(asker))],
     ['standing', ([asker]) => door.standing(askerOf(asker))],
-    ['pairing', (_, signal) => door.pairing({ signal })],
+    ['pairing', (_, { signal }) => door.pairing({ signal })],
     ['head', () => door.head()],
     [
       'pair',

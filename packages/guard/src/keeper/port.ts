@@ -184,11 +184,30 @@ export class PortCaller {
   }
 }
 
-/** Carries out one method. An iterable is told item by item. */
+/** Carries out one method. An iterable is told item by item. The signal is made for whoever asks for one. */
 export type PortMethod = (
   args: readonly unknown[],
-  signal: AbortSignal,
+  call: { readonly signal: AbortSignal },
 ) => Promise<unknown> | AsyncIterable<unknown>
+
+/** A call that runs. Most are over before anybody could end them, and a signal costs more than many a call. */
+class Running {
+  #stop: AbortController | undefined
+  #aborted = false
+
+  get signal(): AbortSignal {
+    if (this.#stop === undefined) {
+      this.#stop = new AbortController()
+      if (this.#aborted) this.#stop.abort()
+    }
+    return this.#stop.signal
+  }
+
+  abort(): void {
+    this.#aborted = true
+    this.#stop?.abort()
+  }
+}
 
 /** The answering side. */
 export interface PortServer {
@@ -207,14 +226,14 @@ export function servePort(
   limits: Readonly<KeeperLimits>,
 ): PortServer {
   const outbox = new Outbox(port)
-  const running = new Map<number, AbortController>()
+  const running = new Map<number, Running>()
   let closed = false
   const say = (message: Message): void => {
     if (!closed) outbox.send(encodeMessage(message))
   }
 
   const run = async ({ id, method, args }: Message & { kind: 'call' }): Promise<void> => {
-    const stop = new AbortController()
+    const stop = new Running()
     try {
       const body = methods.get(method)
       if (body === undefined) {
@@ -223,7 +242,7 @@ export function servePort(
       }
       if (running.size >= limits.maxCalls + limits.maxWaits || running.has(id)) throw tooMany()
       running.set(id, stop)
-      const result = body(args, stop.signal)
+      const result = body(args, stop)
       if (Symbol.asyncIterator in result) {
         for await (const value of result) say({ kind: 'item', id, value })
         say({ kind: 'answer', id, value: undefined })

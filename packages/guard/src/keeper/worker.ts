@@ -101,7 +101,7 @@ function ownerPortMethods(door: OwnerDoor): ReadonlyMap<string, PortMethod> {
   return new Map(
     Object.keys(OWNER_METHODS).map((name): [string, PortMethod] => [
       name,
-      (args, signal) => callOwner(door, 'admin', name, args, signal),
+      (args, { signal }) => callOwner(door, 'admin', name, args, signal),
     ]),
   )
 }

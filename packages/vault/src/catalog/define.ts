@@ -153,11 +153,12 @@ export function isStepOutput(value: unknown): value is StepOutput {
   return (
     typeof value === 'object' &&
     value !== null &&
-    Object.keys(value).length === 2 &&
     'step' in value &&
     Number.isSafeInteger(value.step) &&
     'output' in value &&
-    typeof value.output === 'string'
+    typeof value.output === 'string' &&
+    // Last: of long bytes it would name every one.
+    Object.keys(value).length === 2
   )
 }
 
@@ -204,13 +205,18 @@ export function triplesOf(
   steps: readonly { procedure: Procedure }[],
   places: readonly StepPlaces[],
 ): Triple[] {
-  return steps.flatMap(({ procedure: { name } }, index) => {
-    const triples: Triple[] = []
+  const triples: Triple[] = []
+  for (const [index, { procedure }] of steps.entries()) {
+    const { name } = procedure
+    const before = triples.length
     for (const [role, found] of places[index] ?? []) {
       for (const { path } of found) triples.push({ procedure: name, role, path })
     }
-    return triples.length > 0 ? triples : [{ procedure: name, role: NO_PATH, path: NO_PATH }]
-  })
+    if (triples.length === before) {
+      triples.push({ procedure: name, role: NO_PATH, path: NO_PATH })
+    }
+  }
+  return triples
 }
 
 /** The same by step and role, for whoever carries a chain out: what is decided is what is done. Throws alike. */
