@@ -266,6 +266,22 @@ export interface AuditEntry {
   readonly facts: Readonly<Record<string, unknown>>
 }
 
+/** Lines of an export, without their ends. */
+export interface AuditPage {
+  readonly lines: readonly string[]
+  /** Signed: the last line of the last page shows it. */
+  readonly head: Uint8Array
+  /** Where the next page begins; the last page has none. */
+  readonly next?: number
+}
+
+/** What was cut of an audit, or would be. */
+export interface AuditCut {
+  readonly entries: number
+  /** The first position that is left. */
+  readonly from: number
+}
+
 /** What `audit verify` found. */
 export interface AuditVerdict {
   readonly entries: number
@@ -396,6 +412,16 @@ export interface OwnerDoor extends SyncOwnerDoor {
   revokeGrant(id: string): Promise<boolean>
 
   auditEntries(options?: { from?: number; count?: number }): Promise<readonly AuditEntry[]>
+  /**
+   * An export of the audit, page by page (`audit.md §2`): from the position that the page before names as `next`, up to the
+   * head that the first page gives. `exportLines` goes through all of them.
+   */
+  auditLines(options?: { from?: number; head?: Uint8Array }): Promise<AuditPage>
+  /**
+   * Cuts the oldest entries, up to the newest checkpoint before a time, milliseconds; by default up to one that is written now.
+   * With `dryRun` nothing changes and the answer is the same.
+   */
+  cutAudit(options?: { before?: number; dryRun?: boolean }): Promise<AuditCut>
   verifyAudit(options?: { witnesses?: readonly Uint8Array[] }): Promise<AuditVerdict>
   /** What the node's identity signs, so that receipts verify against the peer id (`audit.md §4`). */
   certificateRequest(): Promise<Uint8Array>

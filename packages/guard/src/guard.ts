@@ -3,7 +3,7 @@
  * together. It knows no network and no terminal; `keeper/` runs the same in a thread of its own.
  */
 import { encode, toHex } from '@stronghold/core'
-import { hpkePublicKey, systemClock, VaultError } from '@stronghold/vault'
+import { hpkePublicKey, isVaultError, systemClock, VaultError } from '@stronghold/vault'
 import type { Clock, OpenVault, SyncRecord } from '@stronghold/vault'
 import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
 
@@ -376,7 +376,7 @@ class LocalGuard implements Guard, NetworkDoor {
         peers: new Set(peers.map(({ peer }) => peer)),
       })
       for (const { reserved } of book.requests()) ledger.reserveStanding(reserved)
-      return { book, ledger, trail: new Trail(vault, limits), partners: new Partners(tx) }
+      return { book, ledger, trail: new Trail(tx, vault, limits), partners: new Partners(tx) }
     })
     const vaultId = vault.head().vault
     const desk = new Desk({ vault, vaultId, limits, ...parts })
@@ -395,6 +395,7 @@ class LocalGuard implements Guard, NetworkDoor {
     const nowMs = (): number => this.#clock.nowMs()
     const sync = new SyncOffice({ vault, peer: this.#peer, desk, batch, contents, nowMs, ...parts })
     this.#open = { ...parts, desk, batch, sync }
+    this.#checkpoint(this.#open)
     this.#arm()
   }
 
@@ -482,6 +483,7 @@ class LocalGuard implements Guard, NetworkDoor {
       const done = (): void => {
         this.#arm()
       }
+      this.#checkpoint(open)
       open.batch
         .run((work: Work) => {
           open.desk.sweep(work)
@@ -489,6 +491,16 @@ class LocalGuard implements Guard, NetworkDoor {
         })
         .then(done, done)
     })
+  }
+
+  /** Where it fails it is tried again at the next deadline; what is asked meanwhile finds out by itself. */
+  #checkpoint({ trail }: Open): void {
+    if (!trail.wantsCheckpoint) return
+    try {
+      trail.checkpoint()
+    } catch (error) {
+      if (!isVaultError(error)) throw error
+    }
   }
 
   /** What is told of a request outside a batch: with a head of its own. */

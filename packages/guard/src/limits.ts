@@ -60,6 +60,8 @@ export interface GuardLimits {
   maxAuditBytes: number
   /** Of these, bytes kept for that. Default 64 MiB. */
   reservedAuditBytes: number
+  /** Audit entries after which a checkpoint is written, up to which they may be cut. Default 65,536. */
+  maxEntriesPerCheckpoint: number
 }
 
 /** The defaults. */
@@ -86,6 +88,7 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxRuleHistory: 4096,
   maxAuditBytes: 4 * 1024 ** 3,
   reservedAuditBytes: 64 * 1024 ** 2,
+  maxEntriesPerCheckpoint: 65_536,
 })
 /** Fewest characters of an id that name it, behind its letter. Fewer are a `SyntaxError`. */
 export const MIN_ID_PREFIX = 4
@@ -110,6 +113,10 @@ export const MAX_HEAD_BYTES = 1024
 export const MAX_RECEIPT_BYTES: number = 512 * 1024
 /** Longest path in a Merkle tree of receipts, in hashes, a constant: 2³² leaves. A longer one leads nowhere. */
 export const MAX_MERKLE_PATH = 32
+/** Characters after which a page of an export ends, a constant; its last line may go beyond. */
+export const MAX_AUDIT_PAGE_LENGTH: number = 2 * 1024 ** 2
+/** Most checkpoints of an audit that are remembered, a constant; the oldest is forgotten, and nothing is cut up to it. */
+export const MAX_CHECKPOINTS = 1024
 /** Most faults of an audit that are told, a constant; what comes after them is not. */
 export const MAX_AUDIT_FAULTS = 100
 /** Most buckets in which the uses of one window of a limit are counted, a constant: more exact, and longer rows. */

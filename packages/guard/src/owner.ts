@@ -14,7 +14,9 @@ import type { Confirms } from './confirms.ts'
 import { useText } from './deciding.ts'
 import type { Desk, News, Work } from './desk.ts'
 import type {
+  AuditCut,
   AuditEntry,
+  AuditPage,
   AuditVerdict,
   Choice,
   Decided,
@@ -620,6 +622,16 @@ export class OwnerDesk implements OwnerDoor {
     options: { from?: number; count?: number } = {},
   ): Promise<readonly AuditEntry[]> {
     return this.#init.open().trail.entries(options)
+  }
+
+  async auditLines(options: { from?: number; head?: Uint8Array } = {}): Promise<AuditPage> {
+    return this.#init.open().trail.page(options)
+  }
+
+  async cutAudit(options: { before?: number; dryRun?: boolean } = {}): Promise<AuditCut> {
+    const { batch, trail } = this.#init.open()
+    batch.flush()
+    return trail.cut(options)
   }
 
   async verifyAudit(options: { witnesses?: readonly Uint8Array[] } = {}): Promise<AuditVerdict> {

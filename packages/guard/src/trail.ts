@@ -4,26 +4,39 @@
  */
 import { randomFillSync } from 'node:crypto'
 
+import { decode, encode, encodeUtf8 } from '@stronghold/core'
 import { VaultError } from '@stronghold/vault'
 import type { OpenVault, VaultTransaction } from '@stronghold/vault'
 
 import { firstHead, nextHead } from './audit/chain.ts'
 import { decodeEntry, encodeEntry } from './audit/entry.ts'
 import type { AuditEvent, AuditFacts, NewEntry } from './audit/entry.ts'
+import { exportHead, exportLine } from './audit/export.ts'
 import { DenialBuckets, Tally } from './audit/quiet.ts'
 import { readWitness, verifyAudit } from './audit/verify.ts'
-import type { AuditEntry, AuditVerdict } from './doors.ts'
+import type { AuditCut, AuditEntry, AuditPage, AuditVerdict } from './doors.ts'
 import { saltedHash } from './hashes.ts'
-import { encodeHead } from './heads.ts'
-import type { Journal } from './journal.ts'
+import { decodeHead, encodeHead, readHead } from './heads.ts'
+import type { SignedHead } from './heads.ts'
+import { Journal } from './journal.ts'
+import { KINDS } from './kinds.ts'
+import { MAX_AUDIT_PAGE_LENGTH, MAX_CHECKPOINTS } from './limits.ts'
 import type { GuardLimits } from './limits.ts'
 
 /** Most entries that are given at once. */
 const MAX_LISTED = 10_000
 const SALT_BYTES = 16
+const CHECKPOINTS_ID = encodeUtf8('checkpoints')
 
 /** Events that are written even where the audit is full: they only ever take something away. */
-const ALWAYS: ReadonlySet<AuditEvent> = new Set(['locked', 'peer', 'grant', 'released', 'unlocked'])
+const ALWAYS: ReadonlySet<AuditEvent> = new Set([
+  'checkpoint',
+  'locked',
+  'peer',
+  'grant',
+  'released',
+  'unlocked',
+])
 
 /** Writes the audit of one unlocked vault. */
 export class Trail {
@@ -33,9 +46,14 @@ export class Trail {
   readonly #denials = new DenialBuckets()
   #head: Uint8Array
   #bytes: number
+  #length: number
+  #checkpoints: readonly Checkpoint[]
 
-  constructor(vault: OpenVault, limits: Readonly<GuardLimits>) {
+  /** @throws `SyntaxError` for a row that is damaged */
+  constructor(tx: VaultTransaction, vault: OpenVault, limits: Readonly<GuardLimits>) {
     const head = vault.head()
+    this.#length = head.auditLength
+    this.#checkpoints = readCheckpoints(tx)
     this.#vault = vault
     this.#limits = limits
     this.#head = head.auditLength === 0 ? firstHead(head.vault) : head.auditHead
@@ -67,14 +85,16 @@ export class Trail {
         reason: 'disk_full',
       })
     }
-    const before = { head: this.#head, bytes: this.#bytes }
+    const before = { head: this.#head, bytes: this.#bytes, length: this.#length }
     journal.did(() => {
       this.#head = before.head
       this.#bytes = before.bytes
+      this.#length = before.length
     })
     const position = tx.append(entry)
     this.#head = nextHead(this.#head, position, entry)
     this.#bytes += entry.byteLength
+    this.#length = position + 1
     tx.setAuditHead(this.#head)
     return position
   }
@@ -140,6 +160,88 @@ export class Trail {
     return { entries, head: encodeHead(expected), signed, faults }
   }
 
+  /** Lines of an export, from a position up to a head, as many as one answer holds; the last is the head's. */
+  page({ from = 0, head }: { from?: number; head?: Uint8Array }): AuditPage {
+    const end = head === undefined ? this.#vault.head() : decodeHead(head)
+    const lines: string[] = []
+    let length = 0
+    for (const entry of this.#vault.entries(from)) {
+      const { position } = entry
+      if (position >= end.auditLength) break
+      if (length >= MAX_AUDIT_PAGE_LENGTH) return { lines, head: encodeHead(end), next: position }
+      const line = exportLine(entry)
+      lines.push(line)
+      length += line.length
+    }
+    lines.push(exportHead(end))
+    return { lines, head: encodeHead(end) }
+  }
+
+  /** Has so much been written since the last checkpoint that there ought to be another. */
+  get wantsCheckpoint(): boolean {
+    const last = this.#checkpoints.at(-1)?.position ?? 0
+    return this.#length - last >= this.#limits.maxEntriesPerCheckpoint
+  }
+
+  /** Writes down, signed, how far the audit has come: the oldest entries may be cut up to there. A transaction of its own. */
+  checkpoint(): void {
+    this.#write(this.#vault.head(), false)
+  }
+
+  /**
+   * Cuts the oldest entries, up to the newest checkpoint before a time; without one, to a checkpoint that is written now. The
+   * checkpoint stays, and says that they were cut.
+   *
+   * @returns how many go or would go, and the first that is left
+   */
+  cut({ before, dryRun = false }: { before?: number; dryRun?: boolean }): AuditCut {
+    const [first] = this.#vault.entries(0, 1)
+    const oldest = first?.position ?? 0
+    const to =
+      before === undefined
+        ? this.#vault.head()
+        : this.#checkpointHead(this.#checkpoints.findLast(({ atMs }) => atMs < before))
+    if (to === undefined || to.auditLength <= oldest) return { entries: 0, from: oldest }
+    if (!dryRun) {
+      this.#write(to, true)
+      this.#bytes = this.#vault.entryBytes()
+      this.#vault.compact()
+    }
+    return { entries: to.auditLength - oldest, from: to.auditLength }
+  }
+
+  /** The entry about a head, which is the first that is left where what is before it goes. */
+  #write(head: SignedHead, cuts: boolean): void {
+    const before = head.auditLength
+    const journal = new Journal()
+    try {
+      this.#vault.transaction((tx) => {
+        const position = this.append(tx, journal, 'checkpoint', { before, head })
+        const stand = this.#checkpoints
+        journal.did(() => {
+          this.#checkpoints = stand
+        })
+        const left = stand.filter((one) => !cuts || one.position >= before)
+        const added = position === before ? [{ position, atMs: tx.nowMs }] : []
+        this.#checkpoints = [...left, ...added].slice(-MAX_CHECKPOINTS)
+        writeCheckpoints(tx, this.#checkpoints)
+        if (cuts) tx.cutEntries(before)
+      })
+    } catch (error) {
+      journal.rollBack()
+      throw error
+    }
+  }
+
+  /** The signed head that a checkpoint holds. */
+  #checkpointHead(checkpoint: Checkpoint | undefined): SignedHead | undefined {
+    if (checkpoint === undefined) return undefined
+    const [entry] = this.#vault.entries(checkpoint.position, 1)
+    if (entry?.value === undefined || entry.position !== checkpoint.position) return undefined
+    const { event, facts } = decodeEntry(entry.value)
+    return event === 'checkpoint' ? readHead(facts['head']) : undefined
+  }
+
   /** Entries as people see them, in order; by default the last hundred. */
   entries({ from, count = 100 }: { from?: number; count?: number } = {}): AuditEntry[] {
     const length = this.#vault.head().auditLength
@@ -158,6 +260,21 @@ export class Trail {
     }
     return entries
   }
+}
+
+/** An entry up to which the audit may be cut. */
+interface Checkpoint {
+  readonly position: number
+  readonly atMs: number
+}
+
+function readCheckpoints(tx: VaultTransaction): Checkpoint[] {
+  const row = tx.get(KINDS.key, CHECKPOINTS_ID)
+  return row === undefined ? [] : (decode(row) as Checkpoint[])
+}
+
+function writeCheckpoints(tx: VaultTransaction, checkpoints: readonly Checkpoint[]): void {
+  tx.put(KINDS.key, CHECKPOINTS_ID, encode(checkpoints))
 }
 
 function newSalt(): Uint8Array {

@@ -6,6 +6,8 @@ import { encode } from '@stronghold/core'
 import { sealTo } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
+import { exportLines, verifyExport } from '../src/audit/export.ts'
+import { readWitness } from '../src/audit/verify.ts'
 import type { Asker, Guard, OwnerDoor, UnlockBy } from '../src/doors.ts'
 import type { GuardLimits } from '../src/limits.ts'
 import { decodeReceipt } from '../src/receipts.ts'
@@ -661,6 +663,74 @@ export function guardSuite({
       expect((await owner.verifyAudit({ witnesses })).faults).toEqual([])
       await using other = await guarded()
       expect((await other.guard.owner.verifyAudit({ witnesses })).faults).not.toEqual([])
+    })
+
+    it('is exported page by page, and verifies from its lines alone', async () => {
+      await using all = await withRule('allow')
+      const { network, owner } = all.guard
+      const first = await owner.auditLines({ from: 2 })
+      await network.submit(CI, signing('x'))
+      const lines: string[] = []
+      for await (const line of exportLines(owner)) lines.push(line)
+      const entries = await owner.auditEntries()
+      expect(lines).toHaveLength(entries.length + 1)
+      const head = (await owner.status()).head ?? new Uint8Array()
+      const witnesses = [readWitness(head)]
+      expect(verifyExport(lines, { witnesses })).toMatchObject({ signed: true, faults: [] })
+      expect(verifyExport(lines.toSpliced(1, 1)).faults).not.toEqual([])
+      // What came later is not in an export that was begun before.
+      const again = await owner.auditLines({ from: 2, head: first.head })
+      expect(again).toEqual(first)
+      await expect(owner.auditLines({ head: new Uint8Array(3) })).rejects.toThrow('Cannot')
+    })
+
+    it('is cut up to a signed checkpoint, which stays', async () => {
+      await using all = await guarded({ limits: { maxEntriesPerCheckpoint: 3 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'allow' })
+      const answer = await network.submit(CI, signing('x'))
+      const early = answer.state === 'done' ? answer.head : new Uint8Array()
+      await all.clock.advance(5000)
+      const checkpoints = async (): Promise<number[]> =>
+        (await owner.auditEntries())
+          .filter(({ event }) => event === 'checkpoint')
+          .map(({ position }) => position)
+      const [at = 0, ...more] = await checkpoints()
+      expect([at > 3, more]).toEqual([true, []])
+      await network.submit(CI, signing('y'))
+      const head = (await owner.status()).head ?? new Uint8Array()
+      const { atMs } = (await owner.auditEntries({ from: at, count: 1 }))[0] ?? { atMs: 0 }
+      expect(await owner.cutAudit({ before: atMs })).toEqual({ entries: 0, from: 0 })
+      const cut = { entries: at, from: at }
+      expect(await owner.cutAudit({ before: atMs + 1, dryRun: true })).toEqual(cut)
+      expect(await owner.cutAudit({ before: atMs + 1 })).toEqual(cut)
+      expect((await owner.auditEntries())[0]).toMatchObject({ position: at, event: 'checkpoint' })
+      expect((await owner.verifyAudit({ witnesses: [head] })).faults).toEqual([])
+      const now = await owner.cutAudit()
+      expect((await owner.auditEntries()).map(({ position }) => position)).toEqual([now.from])
+      expect((await owner.verifyAudit({ witnesses: [head, early] })).faults).toEqual([])
+      await owner.lock()
+      await unlock(owner)
+      expect((await owner.verifyAudit({ witnesses: [head] })).faults).toEqual([])
+      const lines: string[] = []
+      for await (const line of exportLines(owner)) lines.push(line)
+      expect(verifyExport(lines).faults).toEqual([])
+      expect(told(await network.submit(CI, signing('z')))).toBe('done')
+    })
+
+    it('that is full is cut, and goes on', async () => {
+      await using all = await guarded({ limits: { maxAuditBytes: 9000, reservedAuditBytes: 4000 } })
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'allow' })
+      let last = ''
+      for (let i = 0; i < 50 && last !== 'resource_exhausted audit_unavailable'; i++) {
+        last = told(await network.submit(CI, signing(`${i}`)))
+      }
+      expect(last).toBe('resource_exhausted audit_unavailable')
+      const before = (await owner.status()).auditBytes ?? 0
+      expect((await owner.cutAudit()).entries).toBeGreaterThan(5)
+      expect((await owner.status()).auditBytes).toBeLessThan(before / 4)
+      expect(told(await network.submit(CI, signing('x')))).toBe('done')
     })
 
     it('counts strangers once a minute and writes none of them', async () => {

@@ -67,7 +67,8 @@ test('wrong proofs are refused, and ten of them close a ticket', async () => {
 
 test('who sits at the address and does not hold the ticket is not taken for the peer', async () => {
   await using all = await served()
-  const wrong = { pair: async () => ({ paired: true, proof: new Uint8Array(32) }) as const }
+  const answer = { paired: true, proof: new Uint8Array(32), name: 'box' } as const
+  const wrong = { pair: async () => answer }
   await using pairing = servePairing(all.home, { network: wrong })
   const { ticket } = await opened(all, pairing)
   const box = await all.network.createNode({ listen: [] })

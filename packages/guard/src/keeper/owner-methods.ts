@@ -219,6 +219,18 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
         .optional(),
     ]),
   ),
+  auditLines: call(
+    z.tuple([
+      z.strictObject({ from: when.exactOptional(), head: bytes(1024).exactOptional() }).optional(),
+    ]),
+  ),
+  cutAudit: call(
+    z.tuple([
+      z
+        .strictObject({ before: when.exactOptional(), dryRun: z.boolean().exactOptional() })
+        .optional(),
+    ]),
+  ),
   verifyAudit: call(
     z.tuple([
       z
