@@ -238,8 +238,9 @@ class Line {
     while (this.#writable && !this.closed && (this.#pong !== undefined || !this.outbox.empty)) {
       if (this.#pong !== undefined) this.outbox.control(this.#pong)
       this.#pong = undefined
-      const chunks = this.outbox.take(WRITE_BYTES)
-      if (chunks.length > 0) this.#writable = this.#pipe.write(chunks)
+      for (const chunks of this.outbox.take(WRITE_BYTES)) {
+        if (chunks.length > 0) this.#writable = this.#pipe.write(chunks)
+      }
     }
     this.#resume()
   }

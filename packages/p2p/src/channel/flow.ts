@@ -31,12 +31,18 @@ export function takeWhole(
   return owned ? body : body.slice()
 }
 
+// Ours: what views of what arrived may keep alive, beside twice what is reserved.
+const MAX_PINNED_BYTES = 64 * 1024
+
 /** Joins the frames of one message. Its bytes are reserved as they come, and stay so until `release`. */
 export class Assembly {
   readonly #held: Held
   readonly #maxBytes: number
   #parts: Uint8Array[] = []
   #started = false
+  // What parts that are views keep alive: the last buffer of them, and all together.
+  #pinned: ArrayBufferLike | undefined
+  #pinnedBytes = 0
   bytes = 0
 
   constructor(held: Held, maxBytes: number) {
@@ -51,12 +57,11 @@ export class Assembly {
     if (!this.#held.reserve(body.byteLength)) return 'too_much'
     this.bytes += body.byteLength
     this.#started = (flags & FLAG_MORE) !== 0
-    const part = owned ? body : body.slice()
-    if (this.#parts.length === 0 && !this.#started) return part
-    this.#parts.push(part)
+    if (this.#parts.length === 0 && !this.#started) return owned ? body : body.slice()
+    this.#parts.push(owned || this.#pins(body) ? body : body.slice())
     if (this.#started) return undefined
     const message = concat(this.#parts)
-    this.#parts = []
+    this.#forget()
     return message
   }
 
@@ -69,8 +74,24 @@ export class Assembly {
   release(): void {
     this.#held.release(this.bytes)
     this.bytes = 0
-    this.#parts = []
+    this.#forget()
     this.#started = false
+  }
+
+  /** Whether a part may be kept as a view: what it keeps alive is bounded by what is reserved. */
+  #pins({ buffer }: Uint8Array): boolean {
+    if (buffer === this.#pinned) return true
+    const bytes = this.#pinnedBytes + buffer.byteLength
+    if (bytes > 2 * this.bytes + MAX_PINNED_BYTES) return false
+    this.#pinned = buffer
+    this.#pinnedBytes = bytes
+    return true
+  }
+
+  #forget(): void {
+    this.#parts = []
+    this.#pinned = undefined
+    this.#pinnedBytes = 0
   }
 }
 

@@ -37,8 +37,12 @@ const FIXED_PRELUDE_BYTES = 30
 /** Longest prelude of a request: the fixed part and two names. */
 export const MAX_PRELUDE_BYTES: number = FIXED_PRELUDE_BYTES + 2 * 256
 
-// Ours: what a parser may keep allocated while it holds nothing.
-const SMALL_BUFFER_BYTES = 1024
+const NO_BYTES = new Uint8Array(0)
+
+/** Whether a view is most of its memory, which it keeps alive. */
+export function isDense(view: Uint8Array): boolean {
+  return 2 * view.byteLength > view.buffer.byteLength
+}
 
 /** Which side of the channel wrote a frame. */
 export type Side = 'asker' | 'responder'
@@ -263,8 +267,8 @@ const KINDS: readonly (KindRule | undefined)[] = [
 ]
 
 /**
- * Gets one whole frame. The body is a view that is valid during the call only, unless it is `owned`: then it has
- * memory of its own that nobody else uses.
+ * Gets one whole frame. The body is a view of what was pushed, and the receiver's as that is, unless it is `owned`: then
+ * it has memory of its own that nothing else is in.
  */
 export type OnFrame = (
   kind: number,
@@ -275,14 +279,18 @@ export type OnFrame = (
 ) => void
 
 /**
- * Cuts a byte stream into frames and checks their headers. Holds less than one frame; an announced length
- * allocates nothing.
+ * Cuts a byte stream into frames and checks their headers. Holds less than one frame; an announced length allocates
+ * nothing. Chunks pushed are its own.
  */
 export class FrameParser {
   readonly #sender: Side
   readonly #maxFrameBytes: number
   readonly #onFrame: OnFrame
-  #held: Uint8Array = new Uint8Array(HEADER_BYTES)
+  readonly #header = new Uint8Array(HEADER_BYTES)
+  #headerBytes = 0
+  // The body of the frame whose header is whole, as far as it came.
+  #length = 0
+  #held: Uint8Array = NO_BYTES
   #heldBytes = 0
   #greeted = false
 
@@ -295,7 +303,7 @@ export class FrameParser {
 
   /** Bytes of the unfinished frame. */
   get heldBytes(): number {
-    return this.#heldBytes
+    return this.#headerBytes + this.#heldBytes
   }
 
   /**
@@ -304,63 +312,89 @@ export class FrameParser {
    * @throws `P2pError` at the first violation; nothing should be pushed after it
    */
   push(chunk: Uint8Array): void {
-    let at = 0
-    while (this.#heldBytes > 0) {
-      if (at === chunk.byteLength) return
-      at = this.#fill(chunk, at)
-    }
-    for (;;) {
-      const left = chunk.byteLength - at
-      const length = left < HEADER_BYTES ? 0 : this.#check(chunk, at)
-      if (left < HEADER_BYTES + length) {
-        if (left > 0) this.#hold(chunk.subarray(at), HEADER_BYTES + length)
+    let at = this.#headerBytes > 0 ? this.#resume(chunk) : 0
+    const end = chunk.byteLength
+    while (at < end) {
+      if (end - at < HEADER_BYTES) {
+        this.#startHeader(chunk, at)
         return
       }
-      at = this.#emit(chunk, at, length, false)
+      const length = this.#check(chunk, at)
+      const bodyAt = at + HEADER_BYTES
+      if (end - bodyAt < length) {
+        this.#startHeader(chunk, at)
+        this.#length = length
+        if (end > bodyAt) this.#hold(chunk.subarray(bodyAt))
+        return
+      }
+      at = bodyAt + length
+      this.#emit(chunk, bodyAt - HEADER_BYTES, chunk.subarray(bodyAt, at), false)
     }
   }
 
-  /** Completes the held frame as far as the chunk reaches; returns where it stopped reading. */
-  #fill(chunk: Uint8Array, at: number): number {
-    const known = this.#heldBytes >= HEADER_BYTES
-    const goal = known ? HEADER_BYTES + readUint32(this.#held, 6) : HEADER_BYTES
-    const end = Math.min(chunk.byteLength, at + goal - this.#heldBytes)
-    this.#hold(chunk.subarray(at, end), goal)
-    if (this.#heldBytes < goal) return end
-    // The header alone is no frame yet, unless it has no body.
-    if (!known && this.#check(this.#held, 0) > 0) return end
-    const held = this.#held
-    const length = this.#heldBytes - HEADER_BYTES
-    this.#heldBytes = 0
-    const owned = length > SMALL_BUFFER_BYTES
-    if (owned) this.#held = new Uint8Array(HEADER_BYTES)
-    this.#emit(held, 0, length, owned)
+  #startHeader(chunk: Uint8Array, at: number): void {
+    const bytes = Math.min(HEADER_BYTES, chunk.byteLength - at)
+    for (let i = 0; i < bytes; i++) this.#header[i] = chunk[at + i] as number
+    this.#headerBytes = bytes
+  }
+
+  /** Goes on with the unfinished frame; returns where it stopped reading. */
+  #resume(chunk: Uint8Array): number {
+    let at = 0
+    if (this.#headerBytes < HEADER_BYTES) {
+      while (this.#headerBytes < HEADER_BYTES && at < chunk.byteLength) {
+        this.#header[this.#headerBytes] = chunk[at] as number
+        this.#headerBytes += 1
+        at += 1
+      }
+      if (this.#headerBytes < HEADER_BYTES) return at
+      this.#length = this.#check(this.#header, 0)
+    }
+    const wanted = this.#length - this.#heldBytes
+    const left = chunk.byteLength - at
+    if (left < wanted) {
+      if (left > 0) this.#hold(at === 0 ? chunk : chunk.subarray(at))
+      return chunk.byteLength
+    }
+    const end = at + wanted
+    if (this.#heldBytes === 0) {
+      // All of it in one chunk, only its header was in another.
+      this.#emit(this.#header, 0, chunk.subarray(at, end), false)
+      return end
+    }
+    this.#hold(chunk.subarray(at, end))
+    const body = this.#held
+    this.#held = NO_BYTES
+    this.#emit(this.#header, 0, body, true)
     return end
   }
 
-  /** Grows with what came: at most four times that, however much was announced. */
-  #hold(part: Uint8Array, goal: number): void {
+  /**
+   * Holds a part of a body. At first the part itself, unless it is little of its chunk; then memory that grows with what
+   * came: to at most four times that, however much was announced.
+   */
+  #hold(part: Uint8Array): void {
     const bytes = this.#heldBytes + part.byteLength
-    if (bytes > this.#held.byteLength) {
-      const grown = new Uint8Array(Math.max(bytes, Math.min(goal, 4 * bytes)))
-      grown.set(this.#held.subarray(0, this.#heldBytes))
-      this.#held = grown
+    if (this.#heldBytes === 0 && isDense(part)) this.#held = part
+    else {
+      if (bytes > this.#held.byteLength) {
+        const grown = new Uint8Array(Math.max(bytes, Math.min(this.#length, 4 * bytes)))
+        grown.set(this.#held.subarray(0, this.#heldBytes))
+        this.#held = grown
+      }
+      this.#held.set(part, this.#heldBytes)
     }
-    this.#held.set(part, this.#heldBytes)
     this.#heldBytes = bytes
   }
 
-  #emit(bytes: Uint8Array, at: number, length: number, owned: boolean): number {
-    const end = at + HEADER_BYTES + length
+  #emit(header: Uint8Array, at: number, body: Uint8Array, owned: boolean): void {
+    const kind = header[at] as number
+    const flags = header[at + 1] as number
+    const number = readUint32(header, at + 2)
     this.#greeted = true
-    this.#onFrame(
-      bytes[at] ?? 0,
-      bytes[at + 1] ?? 0,
-      readUint32(bytes, at + 2),
-      bytes.subarray(at + HEADER_BYTES, end),
-      owned,
-    )
-    return end
+    this.#headerBytes = 0
+    this.#heldBytes = 0
+    this.#onFrame(kind, flags, number, body, owned)
   }
 
   /** Judges the header at `at` and returns the length of its body. */

@@ -80,6 +80,9 @@ export class Message implements Source {
   }
 }
 
+// Ours: longest part of a message or item in one frame. With the headers of channel and muxer it fills one record of
+// TLS, so that it arrives in one piece and is not put together again.
+const PART_BYTES = 16_384 - 12 - HEADER_BYTES
 // Ours: payloads up to this length count as small and go first; with any prelude they fit one frame.
 const SMALL_BYTES = 16 * 1024
 // Ours: shorter bodies are copied into the batch, longer ones are handed on as they are.
@@ -89,6 +92,7 @@ const COPY_BYTES = 4 * 1024
 export class Outbox {
   readonly #maxFrameBytes: number
   readonly #smallBytes: number
+  readonly #partBytes: number
   #control: Uint8Array[] = []
   #small: Message[] = []
   #sources: Source[] = []
@@ -98,6 +102,7 @@ export class Outbox {
 
   constructor(maxFrameBytes: number) {
     this.#maxFrameBytes = maxFrameBytes
+    this.#partBytes = Math.min(PART_BYTES, maxFrameBytes)
     this.#smallBytes = Math.min(SMALL_BYTES, maxFrameBytes - MAX_PRELUDE_BYTES)
   }
 
@@ -140,10 +145,10 @@ export class Outbox {
   }
 
   /**
-   * What to write now, at most about `budgetBytes`, to be handed to one `write`. Each call lets small messages go first
-   * and at least one frame of the sources.
+   * What to write now, at most about `budgetBytes`: each element to be handed to one `write`. Each call lets small
+   * messages go first and at least one frame of the sources.
    */
-  take(budgetBytes: number): Uint8Array[] {
+  take(budgetBytes: number): Uint8Array[][] {
     const batch = new Batch()
     for (const frame of this.#control) {
       batch.raw(frame)
@@ -159,19 +164,22 @@ export class Outbox {
       if (frame !== undefined) batch.add(frame)
     }
     this.#small = taken === this.#small.length ? [] : this.#small.slice(taken)
-    let first = true
-    while (this.#sources.length > 0 && (first || batch.bytes < budgetBytes)) {
-      first = false
-      this.#turn(batch)
+    // Apart, so that long frames begin where one of the muxer's does.
+    const long = new Batch()
+    while (
+      this.#sources.length > 0 &&
+      (long.bytes === 0 || batch.bytes + long.bytes < budgetBytes)
+    ) {
+      this.#turn(long)
     }
-    return batch.chunks()
+    return [batch.chunks(), long.chunks()]
   }
 
   /** Lets the source that is first write one frame and go to the end. */
   #turn(batch: Batch): void {
     const source = this.#sources.shift()
     if (source === undefined) return
-    const frame = source.next(this.#maxFrameBytes)
+    const frame = source.next(this.#partBytes)
     if (frame !== undefined) batch.add(frame)
     if (source.ready) this.#sources.push(source)
     else this.#joined.delete(source)

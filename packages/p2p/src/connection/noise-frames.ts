@@ -1,12 +1,12 @@
 /**
  * Cuts a stream of bytes into Noise messages: two bytes of length, then the message. Holds one incomplete message,
- * and memory for it only as bytes come in.
+ * and memory for it only as bytes come in. Chunks pushed are its own.
  */
 
 /** Bytes of the length before a message (libp2p/specs noise/README.md "Wire Format"). */
 export const LENGTH_BYTES = 2
 
-// Ours: memory for an incomplete message at first, and what is kept of it between messages.
+// Ours: memory for an incomplete message at first.
 const FIRST_CAPACITY = 1024
 const LARGEST = LENGTH_BYTES + 65_535
 
@@ -22,12 +22,11 @@ export class NoiseFrames {
 
   /** Adds what arrived. Every message of the chunk before must have been taken. */
   push(chunk: Uint8Array): void {
-    if (this.#heldBytes === 0 && this.#held.byteLength > FIRST_CAPACITY) this.#held = NO_BYTES
     this.#chunk = chunk
     this.#at = 0
   }
 
-  /** The next message whole, a view that holds until the call after; undefined when more bytes are needed. */
+  /** The next message whole, the caller's from now on; undefined when more bytes are needed. */
   next(): Uint8Array | undefined {
     return this.#heldBytes > 0 ? this.#resume() : this.#direct()
   }
@@ -55,23 +54,35 @@ export class NoiseFrames {
     const whole = LENGTH_BYTES + this.#length(this.#held, 0)
     this.#hold(whole - this.#heldBytes)
     if (this.#heldBytes < whole) return undefined
+    const message = this.#held.subarray(LENGTH_BYTES, whole)
+    this.#held = NO_BYTES
     this.#heldBytes = 0
-    return this.#held.subarray(LENGTH_BYTES, whole)
+    return message
   }
 
-  /** Copies up to `wanted` bytes of the chunk to the held ones, whose memory at most doubles each time it grows. */
+  /**
+   * Holds up to `wanted` more bytes. At first a view of the chunk, unless that would keep much else alive; then memory of
+   * its own, which at most doubles each time it grows.
+   */
   #hold(wanted: number): void {
     const bytes = Math.min(wanted, this.#chunk.byteLength - this.#at)
+    const part = this.#chunk.subarray(this.#at, this.#at + bytes)
+    this.#at += bytes
+    if (this.#heldBytes === 0 && bytes > FIRST_CAPACITY && 2 * bytes > part.buffer.byteLength) {
+      this.#held = part
+      this.#heldBytes = bytes
+      return
+    }
     const needed = this.#heldBytes + bytes
     if (needed > this.#held.byteLength) {
       const doubled = Math.min(2 * this.#held.byteLength, LARGEST)
-      const grown = new Uint8Array(Math.max(needed, doubled, FIRST_CAPACITY))
+      const room = bytes === wanted ? needed : Math.max(needed, doubled)
+      const grown = new Uint8Array(Math.max(room, FIRST_CAPACITY))
       grown.set(this.#held.subarray(0, this.#heldBytes))
       this.#held = grown
     }
-    this.#held.set(this.#chunk.subarray(this.#at, this.#at + bytes), this.#heldBytes)
+    this.#held.set(part, this.#heldBytes)
     this.#heldBytes = needed
-    this.#at += bytes
   }
 
   #length(bytes: Uint8Array, at: number): number {

@@ -35,12 +35,20 @@ export class NoiseCipher {
     this.#counter = firstNonce
   }
 
-  /** `headroom` bytes for the caller to fill, then the sealed parts. @throws `NoiseError` when the numbers are used up */
-  seal(parts: readonly Uint8Array[], headroom = 0, associated: Uint8Array = NO_BYTES): Uint8Array {
-    return this.#aead.seal(this.#next(), associated, parts, headroom)
+  /**
+   * Seals parts as one message, into as many bytes and `TAG_BYTES` more.
+   *
+   * @throws `NoiseError` when the numbers are used up
+   */
+  seal(parts: readonly Uint8Array[], into: Uint8Array, associated: Uint8Array = NO_BYTES): void {
+    this.#aead.seal(this.#next(), associated, parts, into)
   }
 
-  /** @throws `NoiseError` for a message that is not authentic, and when the numbers are used up */
+  /**
+   * Opens a message, which is the cipher's from now on.
+   *
+   * @throws `NoiseError` for a message that is not authentic, and when the numbers are used up
+   */
   open(sealed: Uint8Array, associated: Uint8Array = NO_BYTES): Uint8Array {
     const opened = this.#aead.open(this.#next(), associated, sealed)
     if (opened === undefined) throw new NoiseError('Cannot open the message: not authentic')
@@ -214,14 +222,18 @@ class SymmetricState {
   }
 
   seal(plain: Uint8Array): Uint8Array {
-    const sealed = this.#cipher?.seal([plain], 0, this.hash) ?? plain
+    const cipher = this.#cipher
+    const sealed = cipher === undefined ? plain : new Uint8Array(plain.byteLength + TAG_BYTES)
+    cipher?.seal([plain], sealed, this.hash)
     this.mixHash(sealed)
     return sealed
   }
 
   open(sealed: Uint8Array): Uint8Array {
+    // Before it is opened, which happens in its place.
+    const hash = this.#init.crypto.sha256(this.hash, sealed)
     const opened = this.#cipher?.open(sealed, this.hash) ?? sealed
-    this.mixHash(sealed)
+    this.hash = hash
     return opened
   }
 

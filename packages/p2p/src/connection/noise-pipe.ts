@@ -12,6 +12,11 @@ import type { Pipe, PipeEvents } from './pipe.ts'
 /** Most plaintext in one message. */
 export const MAX_PLAINTEXT_BYTES: number = MAX_MESSAGE_BYTES - TAG_BYTES
 
+// Ours. Chunks from this length on begin a message, and are not split between two where they fit in one.
+const WHOLE_BYTES = 4096
+// Ours: messages of several chunks stay below this. Most of them arrive in one piece then, and are opened where they are.
+const JOINED_BYTES = 16_384
+
 /** Chunks written in one turn of the microtask queue leave as few messages as they fit in, all in one write. */
 export class NoisePipe implements Pipe {
   readonly #below: Pipe
@@ -130,39 +135,25 @@ export class NoisePipe implements Pipe {
 
   #flush(): void {
     if (this.#queueBytes === 0 || this.closed) return
-    const queue = this.#queue
+    const messages = cut(this.#queue)
+    let bytes = this.#queueBytes + messages.length * (LENGTH_BYTES + TAG_BYTES)
     this.#queue = []
     this.#queueBytes = 0
-    const frames: Uint8Array[] = []
-    let parts: Uint8Array[] = []
-    let room = MAX_PLAINTEXT_BYTES
+    const sealed = new Uint8Array(bytes)
+    bytes = 0
     try {
-      for (const chunk of queue) {
-        let at = 0
-        while (chunk.byteLength - at > room) {
-          parts.push(chunk.subarray(at, at + room))
-          frames.push(this.#seal(parts))
-          at += room
-          parts = []
-          room = MAX_PLAINTEXT_BYTES
-        }
-        parts.push(at === 0 ? chunk : chunk.subarray(at))
-        room -= chunk.byteLength - at
+      for (const { parts, length } of messages) {
+        const end = bytes + LENGTH_BYTES + length + TAG_BYTES
+        sealed[bytes] = (length + TAG_BYTES) >> 8
+        sealed[bytes + 1] = (length + TAG_BYTES) & 0xff
+        this.#outbound.seal(parts, sealed.subarray(bytes + LENGTH_BYTES, end))
+        bytes = end
       }
-      if (parts.length > 0) frames.push(this.#seal(parts))
     } catch (cause) {
       this.#break('resource_exhausted', 'Cannot write: the channel is used up', cause)
       return
     }
-    if (!this.#below.write(frames)) this.#full = true
-  }
-
-  #seal(parts: readonly Uint8Array[]): Uint8Array {
-    const frame = this.#outbound.seal(parts, LENGTH_BYTES)
-    const length = frame.byteLength - LENGTH_BYTES
-    frame[0] = length >> 8
-    frame[1] = length & 0xff
-    return frame
+    if (!this.#below.write([sealed])) this.#full = true
   }
 
   #drain(): void {
@@ -270,4 +261,32 @@ export class NoisePipe implements Pipe {
     this.#unread = []
     this.#midChunk = false
   }
+}
+
+interface Message {
+  readonly parts: Uint8Array[]
+  length: number
+}
+
+/** Cuts what is queued into messages. */
+function cut(queue: readonly Uint8Array[]): Message[] {
+  let last: Message = { parts: [], length: 0 }
+  const messages = [last]
+  for (const chunk of queue) {
+    let at = 0
+    while (at < chunk.byteLength) {
+      const left = chunk.byteLength - at
+      const most = last.parts.length === 0 ? MAX_PLAINTEXT_BYTES : JOINED_BYTES - last.length
+      if (left > most && last.parts.length > 0 && (left >= WHOLE_BYTES || most <= 0)) {
+        last = { parts: [], length: 0 }
+        messages.push(last)
+        continue
+      }
+      const taken = Math.min(left, most)
+      last.parts.push(taken === chunk.byteLength ? chunk : chunk.subarray(at, at + taken))
+      last.length += taken
+      at += taken
+    }
+  }
+  return messages
 }

@@ -57,7 +57,7 @@ class Noise implements Security {
     this.#prologue = prologue
     this.#join = join
     this.#crypto = crypto
-    this.#createAead = crypto.createAeads()
+    this.#createAead = crypto.createAead
     this.#staticKey = crypto.generateDhKey()
   }
 

@@ -55,7 +55,7 @@ export const cryptoRuntime: CryptoRuntime = {
 
   importDhKey: (secret) => dhKey(Uint8Array.from(secret)),
 
-  createAeads: () => aead,
+  createAead: aead,
 
   verify: async ({ type, data: key, spki }, data, signature) => {
     switch (type) {
@@ -163,11 +163,9 @@ function dhKey(secret: Uint8Array): DhKey {
 function aead(secretKey: Uint8Array): Aead {
   const key = Uint8Array.from(secretKey)
   return {
-    seal: (nonce, associated, parts, headroom) => {
+    seal: (nonce, associated, parts, into) => {
       const plain = parts.length === 1 ? (parts[0] as Uint8Array) : concat(parts)
-      const sealed = new Uint8Array(headroom + plain.byteLength + TAG_BYTES)
-      chacha20poly1305(key, nonce, associated).encrypt(plain, sealed.subarray(headroom))
-      return sealed
+      chacha20poly1305(key, nonce, associated).encrypt(plain, into)
     },
     open: (nonce, associated, sealed) => {
       if (sealed.byteLength < TAG_BYTES) return undefined

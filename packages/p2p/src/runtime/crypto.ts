@@ -16,14 +16,17 @@ export interface DhKey {
 
 /** ChaCha20-Poly1305 under one key (RFC 8439 §2.8); the tag of 16 bytes stands behind the ciphertext. */
 export interface Aead {
-  /** `headroom` bytes for the caller to fill, then ciphertext and tag. `parts` are sealed as one message. */
+  /** Seals `parts` as one message: `into` is as long as they are together, and the tag. */
   seal(
     nonce: Uint8Array,
     associated: Uint8Array,
     parts: readonly Uint8Array[],
-    headroom: number,
-  ): Uint8Array
-  /** The plaintext in memory of its own, or undefined when the message is not what was sealed. */
+    into: Uint8Array,
+  ): void
+  /**
+   * The plaintext, or undefined when the message is not what was sealed. `sealed` is the cipher's from now on: it is
+   * opened in its place where the platform can.
+   */
   open(nonce: Uint8Array, associated: Uint8Array, sealed: Uint8Array): Uint8Array | undefined
   /** Forgets the key, best effort. */
   wipe(): void
@@ -49,11 +52,8 @@ export interface CryptoRuntime {
   generateDhKey(): DhKey
   /** From 32 secret bytes, which stay the caller's to wipe. */
   importDhKey(secret: Uint8Array): DhKey
-  /**
-   * A maker of ciphers, each from 32 secret bytes, which stay the caller's to wipe. What they share, working memory
-   * of some hundred KiB, belongs to the maker: one for a node.
-   */
-  createAeads(): AeadMaker
+  /** A cipher from 32 secret bytes, which stay the caller's to wipe. */
+  createAead: AeadMaker
   /** @throws for a key or signature that the platform does not take */
   verify(key: PublicKey, data: Uint8Array, signature: Uint8Array): Promise<boolean>
   /** A new private key as it stands inside the libp2p protobuf; the caller wipes it. RSA has 3,072 bits, ECDSA is P-256. */

@@ -3,6 +3,7 @@ import { heldBytes } from '@stronghold/testkit'
 import { fc, test } from '@fast-check/vitest'
 import { expect, test as plain } from 'vitest'
 
+import { Assembly } from '../../src/channel/flow.ts'
 import {
   decodeError,
   decodePrelude,
@@ -12,6 +13,7 @@ import {
   FrameParser,
 } from '../../src/channel/frame.ts'
 import type { Side } from '../../src/channel/frame.ts'
+import { Held } from '../../src/channel/held.ts'
 import { isP2pError, LAYERS } from '../../src/errors.ts'
 
 type Frame = [kind: number, flags: number, number: number, body: string]
@@ -67,6 +69,49 @@ test.prop([fc.array(frame, { maxLength: 20 }), fc.infiniteStream(fc.integer({ mi
     expect(readAll('asker', [whole])).toEqual(expected)
   },
 )
+
+test.prop([
+  fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 8 }),
+  fc.infiniteStream(fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 12_000 }))),
+])(
+  'long bodies are whole, and those called owned share their memory with nothing',
+  (lengths, cuts) => {
+    const whole = concat([
+      HELLO,
+      ...lengths.map((length, i) => encodeFrame(4, 0, i + 1, new Uint8Array(length).fill(i + 1))),
+    ])
+    const seen: [number, number, Uint8Array][] = []
+    const parser = new FrameParser('asker', 65_536, (_kind, _flags, number, body, owned) => {
+      seen.push([number, body.byteLength, body])
+      if (owned) expect(body.buffer.byteLength).toBe(body.byteLength)
+    })
+    const chunks: Uint8Array[] = []
+    for (let at = 0; at < whole.byteLength;) {
+      const length = cuts.next().value as number
+      chunks.push(whole.slice(at, at + length))
+      at += length
+    }
+    for (const chunk of chunks) parser.push(chunk)
+    expect(parser.heldBytes).toBe(0)
+    // Looked at only now: what was handed out is not written to again.
+    const found = seen.slice(1).map(([number, length, body]) => [number, length, new Set(body)])
+    expect(found).toEqual(lengths.map((length, i) => [i + 1, length, new Set([i + 1])]))
+  },
+)
+
+plain('parts that are views of much more keep little more alive than is reserved', () => {
+  const held = new Held(64 * 1024 * 1024)
+  const assembly = new Assembly(held, 64 * 1024 * 1024)
+  const beforeBytes = heldBytes()
+  for (let i = 0; i < 1000; i++) {
+    const chunk = new Uint8Array(64 * 1024)
+    assembly.push(i === 0 ? 1 : 5, chunk.subarray(100, 1100), false)
+  }
+  expect(held.bytes).toBe(1_000_000)
+  expect(heldBytes() - beforeBytes).toBeLessThan(4_000_000)
+  const message = assembly.push(4, new Uint8Array(1), true)
+  expect(message).toEqual(new Uint8Array(1_000_001))
+})
 
 const name = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme-ascii' })
 test.prop([

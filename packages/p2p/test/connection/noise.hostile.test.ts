@@ -43,7 +43,7 @@ async function respond(
   const staticKey = cryptoRuntime.generateDhKey()
   const state = new XXHandshake({
     crypto: cryptoRuntime,
-    createAead: cryptoRuntime.createAeads(),
+    createAead: cryptoRuntime.createAead,
     initiator: false,
     prologue: NONE,
     staticKey,

@@ -1,4 +1,4 @@
-import { concat } from '@stronghold/core'
+import { concat, equalBytes } from '@stronghold/core'
 import { beforeAll, describe, expect, it } from 'vitest'
 
 import { NoiseCipher } from '../../src/connection/noise-handshake.ts'
@@ -104,6 +104,17 @@ describe('a Noise handshake', () => {
   })
 })
 
+/** Lengths of the Noise messages in what was written. */
+function lengthsOf(bytes: Uint8Array): number[] {
+  const lengths: number[] = []
+  for (let at = 0; at < bytes.byteLength;) {
+    const length = (bytes[at] as number) * 256 + (bytes[at + 1] as number)
+    lengths.push(length)
+    at += 2 + length
+  }
+  return lengths
+}
+
 describe('a Noise pipe', () => {
   it('seals small writes of one turn into one message, length and all in one write', async () => {
     const writes: number[][] = []
@@ -123,21 +134,38 @@ describe('a Noise pipe', () => {
     expect(told.chunks).toEqual([Uint8Array.of(1, 2, 3)])
   })
 
-  it('fills messages to 65,519 bytes, and cuts what is longer', async () => {
-    const writes: number[][] = []
+  it('fills messages to 65,519 bytes, cuts what is longer, and begins another for what is long', async () => {
+    const writes: Uint8Array[][] = []
     const [a, b] = pipePair()
     const watched = through(a, (chunks) => {
-      writes.push(chunks.map(({ byteLength }) => byteLength))
+      writes.push([...chunks])
       return chunks
     })
     const [{ pipe }, other] = await secure(alices, bobs, {}, [watched, b])
     const told = new Told(other.pipe)
     writes.length = 0
-    const data = Uint8Array.from({ length: 2 * MAX_PLAINTEXT_BYTES + 1 }, (_, i) => i)
+    const data = Uint8Array.from({ length: 2 * MAX_PLAINTEXT_BYTES + 11 }, (_, i) => i)
     pipe.write([data.subarray(0, 10), data.subarray(10)])
-    expect(await told.received(data.byteLength)).toEqual(data)
+    expect(equalBytes(await told.received(data.byteLength), data)).toBe(true)
     expect(MAX_PLAINTEXT_BYTES).toBe(65_519)
-    expect(writes).toEqual([[65_537, 65_537, 2 + 1 + 16]])
+    expect(writes.map(({ length }) => length)).toEqual([1])
+    expect(lengthsOf(concat(writes.flat()))).toEqual([10 + 16, 65_535, 65_535, 1 + 16])
+  })
+
+  it('joins what is short, up to 16 KiB in one message', async () => {
+    const written: Uint8Array[] = []
+    const [a, b] = pipePair()
+    const watched = through(a, (chunks) => {
+      written.push(...chunks)
+      return chunks
+    })
+    const [{ pipe }, other] = await secure(alices, bobs, {}, [watched, b])
+    const told = new Told(other.pipe)
+    written.length = 0
+    pipe.write(Array.from({ length: 20 }, () => new Uint8Array(1000)))
+    pipe.write([new Uint8Array(16_000)])
+    await told.received(36_000)
+    expect(lengthsOf(concat(written))).toEqual([16_384 + 16, 20_000 - 16_384 + 16, 16_000 + 16])
   })
 
   it('half-closes in each direction, and closes cleanly after both', async () => {
@@ -223,7 +251,7 @@ describe('a Noise pipe', () => {
   })
 
   it('ends when the message numbers are used up, and takes none twice', async () => {
-    const createAead = node.createAeads()
+    const createAead = node.createAead
     const cipher = (firstNonce: number): NoiseCipher =>
       new NoiseCipher(createAead(new Uint8Array(32)), firstNonce)
     const last = Number.MAX_SAFE_INTEGER
@@ -240,17 +268,19 @@ describe('a Noise pipe', () => {
     expect(toldA.error).toMatchObject({ code: 'resource_exhausted' })
     expect(toldB.bytes).toEqual(Uint8Array.of(1, 2))
     const used = cipher(last)
-    used.seal([])
-    for (let i = 0; i < 2; i++) expect(() => used.seal([])).toThrow('used up')
+    const tag = new Uint8Array(16)
+    used.seal([], tag)
+    for (let i = 0; i < 2; i++) expect(() => used.seal([], tag)).toThrow('used up')
   })
 
   it('counts past 32 bits', () => {
-    const createAead = node.createAeads()
-    const at = (nonce: number): Uint8Array =>
-      new NoiseCipher(createAead(new Uint8Array(32)), nonce).seal([Uint8Array.of(1)])
-    const seen = new Set(
-      [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1].map((nonce) => concat([at(nonce)]).join()),
-    )
+    const createAead = node.createAead
+    const at = (nonce: number): string => {
+      const sealed = new Uint8Array(17)
+      new NoiseCipher(createAead(new Uint8Array(32)), nonce).seal([Uint8Array.of(1)], sealed)
+      return sealed.join()
+    }
+    const seen = new Set([0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1].map(at))
     expect(seen.size).toBe(5)
   })
 })

@@ -24,7 +24,7 @@ function side(crypto: CryptoRuntime, vector: NoiseVector, initiator: boolean): X
   const of = initiator ? 'init' : 'resp'
   return new XXHandshake({
     crypto,
-    createAead: crypto.createAeads(),
+    createAead: crypto.createAead,
     initiator,
     prologue: fromHex(vector[`${of}_prologue`]),
     staticKey: crypto.importDhKey(fromHex(vector[`${of}_static`])),
@@ -50,7 +50,9 @@ describe.each(Object.entries(RUNTIMES))('on the %s runtime', (_, crypto) => {
         expect(toHex(other.handshakeHash)).toBe(vector.handshake_hash)
         vector.messages.slice(3).forEach(({ payload, ciphertext }, i) => {
           const [from, to] = i % 2 === 0 ? [other, one] : [one, other]
-          expect(toHex(from.outbound.seal([fromHex(payload)]))).toBe(ciphertext)
+          const sealed = new Uint8Array(payload.length / 2 + 16)
+          from.outbound.seal([fromHex(payload)], sealed)
+          expect(toHex(sealed)).toBe(ciphertext)
           expect(toHex(to.inbound.open(fromHex(ciphertext)))).toBe(payload)
         })
       }
@@ -71,7 +73,7 @@ describe('libp2p/webrtc-noise-prologue.json', () => {
     const start = (initiator: boolean, prologue: string): XXHandshake =>
       new XXHandshake({
         crypto: node,
-        createAead: node.createAeads(),
+        createAead: node.createAead,
         initiator,
         prologue: fromHex(prologue),
         staticKey: node.generateDhKey(),

@@ -46,9 +46,8 @@ describe('the two runtimes', () => {
   })
 
   it('seal the same bytes, whatever the size, and open each other’s', () => {
-    // Around the size at which the one on Node.js changes its means, too.
-    const sizes = fc.oneof(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 620, max: 660 }))
-    const [nodeAead, browserAead] = [node.createAeads(), browser.createAeads()]
+    const sizes = fc.integer({ min: 0, max: 2000 })
+    const [nodeAead, browserAead] = [node.createAead, browser.createAead]
     fc.assert(
       fc.property(
         bytes(32),
@@ -60,16 +59,19 @@ describe('the two runtimes', () => {
           const plain = Uint8Array.from({ length: size }, (_, i) => i)
           const parts = [plain.subarray(0, cut % (size + 1)), plain.subarray(cut % (size + 1))]
           const [one, other] = [nodeAead(key), browserAead(key)]
-          const sealed = one.seal(nonce, associated, parts, 0)
-          expect(toHex(sealed)).toBe(toHex(other.seal(nonce, associated, [plain], 0)))
-          expect(toHex(one.seal(nonce, associated, [plain], 2).subarray(2))).toBe(toHex(sealed))
+          const sealed = new Uint8Array(size + 16)
+          one.seal(nonce, associated, parts, sealed)
+          const again = new Uint8Array(size + 16)
+          other.seal(nonce, associated, [plain], again)
+          expect(toHex(again)).toBe(toHex(sealed))
           for (const aead of [one, other]) {
-            expect(toHex(aead.open(nonce, associated, sealed) ?? fromHex('00'))).toBe(toHex(plain))
+            const copy = Uint8Array.from(sealed)
+            expect(toHex(aead.open(nonce, associated, copy) ?? fromHex('00'))).toBe(toHex(plain))
             const altered = Uint8Array.from(sealed)
             altered[cut % altered.byteLength] = (altered[cut % altered.byteLength] as number) ^ 0x80
             expect(aead.open(nonce, associated, altered)).toBeUndefined()
-            expect(aead.open(nonce, associated, sealed.subarray(1))).toBeUndefined()
-            expect(aead.open(nonce, associated, sealed.subarray(0, cut % 16))).toBeUndefined()
+            expect(aead.open(nonce, associated, sealed.slice(1))).toBeUndefined()
+            expect(aead.open(nonce, associated, sealed.slice(0, cut % 16))).toBeUndefined()
           }
         },
       ),
