@@ -136,7 +136,13 @@ export class OwnerDesk implements OwnerDoor {
   async unlock(by: UnlockBy): Promise<void> {
     const { vault } = this.#init
     await this.#withCredential(by, (credential) => vault.unlock(credential))
-    this.#init.opened()
+    try {
+      this.#init.opened()
+    } catch (error) {
+      // What the guard cannot read it does not stand in front of.
+      await vault.lock()
+      throw error
+    }
     const written = this.#change(({ tx, journal }, { trail }) => {
       trail.append(tx, journal, 'unlocked', { by: by.by })
     })

@@ -1,0 +1,155 @@
+/**
+ * Holes that must never open, each by its name. Those of peers, grants, expiry and rotated keys that every guard has to
+ * keep closed, wherever it runs, stand in `guard-suite.ts`.
+ */
+import { encode, encodeUtf8 } from '@stronghold/core'
+import { sealTo } from '@stronghold/vault'
+import { describe, expect, it } from 'vitest'
+
+import type { OwnerDoor } from '../src/doors.ts'
+import { openGuard } from '../src/guard.ts'
+import { KINDS } from '../src/kinds.ts'
+import { BOX, CI, guarded, HOME, PASSPHRASE, signing, step, told } from './guard-of.ts'
+import type { Guarded } from './guard-of.ts'
+import { SIGN } from './guard-suite.ts'
+
+async function unlock(owner: OwnerDoor): Promise<void> {
+  const sealed = sealTo(await owner.boxKey(), PASSPHRASE)
+  await owner.unlock({ by: 'passphrase', passphrase: { sealed } })
+}
+
+/** Rules as another version of this program, or nobody, wrote them. */
+function writeRules({ vault }: Guarded, row: Uint8Array): void {
+  vault.transaction((tx) => {
+    tx.put(KINDS.rules, encodeUtf8('rules'), row)
+  })
+}
+
+describe('unanswered', () => {
+  it('is never stored as an answer: what is asked later is asked again', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'ask' })
+    const request = signing('x')
+    expect(told(await network.submit(CI, request))).toBe('pending')
+    all.clock.advance(61_000)
+    expect(told(await network.wait(CI, request.id))).toBe('deadline_exceeded expired')
+    expect(await owner.grants()).toEqual([])
+    for (const again of [signing('x'), signing('y')]) {
+      expect(told(await network.submit(CI, again))).toBe('pending')
+    }
+    await owner.lock()
+    await unlock(owner)
+    expect(await owner.approvals()).toHaveLength(2)
+    const events = (await owner.auditEntries()).map(({ event }) => event)
+    expect(events).not.toContain('decision')
+    expect(events).not.toContain('grant')
+  })
+})
+
+describe('a deny', () => {
+  it('keeps the connection, by a rule and by a person; only a block cuts it', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'ask' })
+    const stop = new AbortController()
+    const cuts = network.cutOff({ signal: stop.signal })[Symbol.asyncIterator]()
+    expect(told(await network.submit(BOX, signing('x')))).toContain('denied_by_rule')
+    const decided = async (choice: 'deny' | 'deny-and-block'): Promise<string> => {
+      const request = signing('x')
+      await network.submit(CI, request)
+      const [approval] = await owner.approvals()
+      await owner.decide([approval?.boundHash ?? new Uint8Array()], choice)
+      return network.standing(CI)
+    }
+    expect(await decided('deny')).toBe('known')
+    expect(told(await network.submit(CI, signing('y')))).toBe('pending')
+    expect(await decided('deny-and-block')).toBe('blocked')
+    // The first that is heard of at all.
+    await owner.removePeer(BOX.peer)
+    expect([(await cuts.next()).value, (await cuts.next()).value]).toEqual([CI.peer, BOX.peer])
+    stop.abort()
+  })
+})
+
+describe('a load failure', () => {
+  it('is not ready: nothing is decided by rules that could not be read', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'allow' })
+    writeRules(all, encodeUtf8('junk'))
+    await owner.lock()
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await expect(unlock(owner)).rejects.toMatchObject({ code: 'data_loss' })
+      expect(await owner.status()).toMatchObject({ locked: true })
+      expect(all.vault.state).toBe('locked')
+      await expect(owner.rules()).rejects.toMatchObject({ reason: 'locked' })
+    }
+    expect(told(await network.submit(CI, signing('x')))).toBe('pending')
+    await all.vault.unlock({ passphrase: PASSPHRASE })
+    expect(() => openGuard({ vault: all.vault, peer: HOME })).toThrow('damaged')
+  })
+})
+
+describe('a peer that may wrap under a key', () => {
+  it('cannot wrap that key', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    // A key that may be used to wrap and may leave: only the right to be wrapped keeps it in.
+    const kek = { type: 'aes-256-kw', labels: { egress: 'material', usage: ['wrap', 'copy'] } }
+    await owner.run([step('generate', { ...kek, to: 'kek/one' })])
+    await owner.run([step('generate', { ...kek, to: 'data/one' })])
+    const wrap = async (source: string): Promise<string> =>
+      told(
+        await network.submit(CI, {
+          ...signing(''),
+          steps: [step('wrap', { key: 'kek/one', source })],
+        }),
+      )
+    const mine = { peers: ['ci'], effect: 'allow' } as const
+    await owner.addRule({ ...mine, procedures: ['wrap:key'], paths: ['kek/**'] })
+    expect(await wrap('kek/one')).toBe('permission_denied denied_by_rule')
+    await owner.addRule({ ...mine, procedures: ['wrap:source'], paths: ['data/**'] })
+    expect(await wrap('data/one')).toBe('done')
+    expect(await wrap('kek/one')).toBe('permission_denied denied_by_rule')
+  })
+})
+
+describe('what this version does not know', () => {
+  it('denies: a rule that names it lets nothing else count, and nobody in', async () => {
+    for (const unknown of [
+      { procedures: ['teleport'] },
+      { formats: ['sshsig2'] },
+      { effect: 'allow-once' },
+      { until: 'May' },
+      { peers: ['@'] },
+    ]) {
+      await using all = await guarded()
+      const known = { id: 'r1', peers: [CI.peer], procedures: ['sign'], paths: ['**'] }
+      const rules = [
+        { ...known, effect: 'allow' },
+        { ...known, id: 'r2', effect: 'allow', ...unknown },
+      ]
+      writeRules(all, encode({ next: 3, rules }))
+      await all.guard.owner.lock()
+      await expect(unlock(all.guard.owner)).rejects.toMatchObject({ code: 'data_loss' })
+      expect(all.vault.state).toBe('locked')
+    }
+  })
+
+  it('denies: a procedure, a version or a format that a request names', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, peers: ['known'], effect: 'allow' })
+    const message = new Uint8Array(1)
+    for (const one of [
+      step('teleport', { key: 'release/app' }),
+      { ...step('sign', { key: 'release/app', message }), version: 2 },
+      step('sign', { key: 'release/app', message, as: { format: 'sshsig2' } }),
+      step('sign', { key: 'release/app', message, mode: 'fast' }),
+    ]) {
+      const answer = await network.submit(CI, { ...signing(''), steps: [one] })
+      expect(answer).toMatchObject({ state: 'failed', ran: 'no' })
+    }
+  })
+})
