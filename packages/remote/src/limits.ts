@@ -22,6 +22,8 @@ export const MAX_TIMEOUT_MS: number = 24 * 3_600_000
 export const MAX_ACKNOWLEDGED = 64
 /** Longest that one call waits for a request that is pending, in milliseconds. A longer wish is cut. */
 export const MAX_HOLD_MS = 60_000
+/** Signatures of heads that are remembered as right, so that receipts of one transaction are not verified one by one. */
+export const MAX_VERIFIED = 64
 /** Longest pattern to list by, in characters: the longest path has 1,039. Longer is `invalid_argument`. */
 export const MAX_PATTERN_LENGTH = 1100
 

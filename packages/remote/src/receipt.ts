@@ -43,12 +43,16 @@ export interface Proven {
  *
  * @throws `RemoteError` `data_loss` `receipt_invalid`
  */
-export async function assertReceipt(receipt: Uint8Array, proven: Proven): Promise<void> {
+export async function assertReceipt(
+  receipt: Uint8Array,
+  proven: Proven,
+  crypto: ReceiptCrypto = receiptCrypto,
+): Promise<void> {
   const { peer, requester, vault, key, id, message, outputs } = proven
   const request =
     message === undefined ? {} : { request: sha256(requestBytes(hashedOf(proven, message))) }
   const about = { requester, vault, key, id, outputs, ...request }
-  const verdict = await verifyReceipt(receipt, about, receiptCrypto)
+  const verdict = await verifyReceipt(receipt, about, crypto)
   if (!verdict.valid) throw invalid(verdict.fault)
   const { certifiedBy } = verdict
   if (certifiedBy !== undefined && certifiedBy !== peer) {

@@ -23,9 +23,10 @@ import {
 } from './limits.ts'
 import { Line, systemTimers } from './line.ts'
 import type { SubmitMessage } from './messages.ts'
-import { assertReceipt } from './receipt.ts'
+import { assertReceipt, receiptCrypto } from './receipt.ts'
 import { RemoteRequest } from './request.ts'
 import type { Done, Outputs, RemotePending } from './request.ts'
+import { remembering } from './verified.ts'
 
 /** How a vault elsewhere is used. */
 export interface ConnectInit {
@@ -98,6 +99,7 @@ class ConnectedVault implements RemoteVault {
   readonly #target: Target
   readonly #line: Line
   readonly #timeoutMs: number
+  readonly #crypto = remembering(receiptCrypto)
   readonly #random: (length: number) => Uint8Array
 
   constructor(node: Node, target: Target, init: ConnectInit, seams: ConnectSeams) {
@@ -266,14 +268,15 @@ class ConnectedVault implements RemoteVault {
         ran: 'yes',
       })
     }
-    await assertReceipt(receipt, {
+    const proven = {
       peer: await this.#peer(),
       requester: this.#node.peer,
       vault: head.vault,
       key: head.publicKey,
       ...asked,
       outputs,
-    })
+    }
+    await assertReceipt(receipt, proven, this.#crypto)
   }
 
   /** Who answers, as the connection proves it. */
