@@ -1,5 +1,5 @@
 /** A machine for one test: a directory of its own, streams that are kept, a terminal that is typed on or not there. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -33,6 +33,19 @@ export interface RunInit {
   readonly columns?: number
   /** stderr is a terminal. */
   readonly watched?: boolean
+  /** ^C for this run alone. */
+  readonly ending?: AbortSignal
+  /** Hears what goes to stdout, as it goes there. */
+  readonly onStdout?: (text: string) => void
+}
+
+/** A run that goes on until it is ended. */
+export interface Standing {
+  /** The first line that it printed, as JSON. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly ready: any
+  /** Settles with how it ended. */
+  readonly ended: Promise<Ran>
 }
 
 /** A machine with a home that is not made yet. */
@@ -57,10 +70,16 @@ export class Machine implements Disposable {
     return join(this.cwd, ...names)
   }
 
+  /** Makes a file that is ours alone. */
+  write(name: string, text: string): void {
+    writeFileSync(this.path(name), text, { mode: 0o600 })
+  }
+
   /** Runs a command, its words split at spaces where it is one string. */
   async run(line: string | readonly string[], init: RunInit = {}): Promise<Ran> {
     const args = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line
     const out: Uint8Array[] = []
+    this.#out = out
     const err: Uint8Array[] = []
     const sink = (pieces: Uint8Array[], columns: number | undefined): Io['stdout'] => ({
       isTerminal: columns !== undefined,
@@ -149,6 +168,11 @@ export class Machine implements Disposable {
     if (this.#typed.length === 0) this.#typed = [...new TextEncoder().encode(typed)]
     return {
       write: (text) => {
+  /** How many hear ^C. */
+  get endings(): number {
+    return this.#endings.size
+  }
+
         this.shown += text
       },
       readByte: (into, at) => {
@@ -158,6 +182,12 @@ export class Machine implements Disposable {
         return true
       },
       [Symbol.dispose]: () => {},
+  /** What the last run has printed so far. */
+  get printed(): string {
+    return new TextDecoder().decode(Buffer.concat(this.#out))
+  }
+
+  #out: Uint8Array[] = []
     }
   }
 }

@@ -75,6 +75,8 @@ export interface ViewState {
   /** Newest first. */
   readonly ended: readonly EndedOne[]
   readonly message: string
+  /** What stands has been read. */
+  readonly isKnown: boolean
   readonly isLocked: boolean
   /** Whoever approves shows the passphrase again. */
   readonly confirms: boolean
@@ -125,6 +127,7 @@ export function firstView(
     mode: { kind: 'choose' },
     ended: [],
     message: '',
+    isKnown: false,
     isLocked: false,
     confirms: false,
   }
@@ -152,7 +155,8 @@ function react(state: ViewState, event: ViewEvent, nowMs: number): Step {
     case 'standing': {
       const { approvals, isLocked, confirms } = event
       const kept = approvals.slice(0, MAX_WATCHED)
-      return still(settled({ ...state, approvals: kept, isLocked, confirms }, nowMs))
+      const known = { ...state, approvals: kept, isKnown: true, isLocked, confirms }
+      return still(settled(known, nowMs))
     }
     case 'asked': {
       const others = state.approvals.filter(({ id }) => id !== event.approval.id)
@@ -413,19 +417,22 @@ function bodyOf(state: ViewState, nowMs: number, paint: Omit<Style, 'columns'> =
   return { head, list, body, foot, room, below }
 }
 
-function headOf({ approvals, title, isLocked, columns }: ViewState, style: Style): string {
-  const waits = isLocked
-    ? 'locked: nothing can be decided'
-    : approvals.length === 0
-      ? 'nothing waits for a person'
-      : `${approvals.length} wait${approvals.length === 1 ? 's' : ''} for a person`
+function headOf({ approvals, title, isKnown, isLocked, columns }: ViewState, style: Style): string {
+  const waits = !isKnown
+    ? 'looking …'
+    : isLocked
+      ? 'locked: nothing can be decided'
+      : approvals.length === 0
+        ? 'nothing waits for a person'
+        : `${approvals.length} wait${approvals.length === 1 ? 's' : ''} for a person`
   const rest = columns - columnsOf(waits) - 2
   const right = rest < 8 ? '' : cutTo(title, rest)
   const gap = ' '.repeat(Math.max(columns - columnsOf(waits) - columnsOf(right), 0))
   return `${isLocked ? style.alarm(waits) : style.strong(waits)}${gap}${style.faint(right)}`.trimEnd()
 }
 
-function idle({ isLocked, columns }: ViewState, style: Style): string[] {
+function idle({ isKnown, isLocked, columns }: ViewState, style: Style): string[] {
+  if (!isKnown) return []
   const text = isLocked
     ? 'What waits is kept, and shown again after: stronghold unlock'
     : 'What others ask for appears here by itself.'
