@@ -9,7 +9,13 @@ import { Acknowledged } from './acknowledged.ts'
 import type { Timers } from './acknowledged.ts'
 import { fromP2p, RemoteError } from './errors.ts'
 import type { Heads } from './heads.ts'
-import { CALL_TIMEOUT_MS, DEADLINE_GRACE_MS, MAX_RETRY_MS, MIN_RETRY_MS } from './limits.ts'
+import {
+  CALL_TIMEOUT_MS,
+  DEADLINE_GRACE_MS,
+  MAX_LOST_MS,
+  MAX_RETRY_MS,
+  MIN_RETRY_MS,
+} from './limits.ts'
 import type { AnswerMessage } from './messages.ts'
 import { vaultProtocol } from './protocol.ts'
 import type { VaultMethods } from './protocol.ts'
@@ -82,6 +88,9 @@ export class Line {
     patience: Patience,
   ): Promise<T> {
     const { signal, holdMs = 0 } = patience
+    // What was answered once is worth waiting for until its time is over; what never was may meet a peer that lets us in and
+    // throws us out for ever.
+    let lostAtMs = patience.taken ? Infinity : undefined
     for (let pauseMs = MIN_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)) {
       this.assertOpen()
       signal?.throwIfAborted()
@@ -95,6 +104,8 @@ export class Line {
         patience.taken ||= error.ran !== 'no'
         if (!patience.taken) throw fromP2p(error)
         if (patience.untilMs - this.timers.nowMs() <= pauseMs) throw tooLate(error)
+        lostAtMs ??= this.timers.nowMs() + MAX_LOST_MS
+        if (this.timers.nowMs() >= lostAtMs) throw fromP2p(error)
       }
       await this.pause(pauseMs, signal)
     }

@@ -3,7 +3,7 @@ import { pub, sign } from '@stronghold/vault/catalog'
 import { expect, test } from 'vitest'
 
 import { connectVault } from '../src/index.ts'
-import { MAX_LISTED } from '../src/limits.ts'
+import { MAX_LISTED, MAX_LOST_MS, MAX_RETRY_MS } from '../src/limits.ts'
 import { ASK, asked, failure, served, SIGN, text } from './served.ts'
 
 const SIGNING = { key: 'release/app', message: text('v2.4.0') }
@@ -133,4 +133,27 @@ test('a known peer is asked about once, as long as it stands', async () => {
   await all.remote.run(sign, SIGNING)
   await all.remote.run(sign, SIGNING)
   expect(asked).toBe(1)
+})
+
+test('a peer that is let in and thrown out, again and again, gives up long before its deadline', async () => {
+  await using all = await served({ rules: [SIGN] })
+  const { home, away } = all
+  home.block(away.peer)
+  // A clock that is at the end of each pause at once.
+  let nowMs = 0
+  const timers = {
+    nowMs: () => nowMs,
+    setTimer: (delayMs: number, fire: () => void) => {
+      const pause = setImmediate(() => {
+        nowMs += delayMs
+        fire()
+      })
+      return () => {
+        clearImmediate(pause)
+      }
+    },
+  }
+  await using remote = connectVault(away, home.addresses, { timeoutMs: 600_000 }, { timers })
+  expect(await failure(remote.run(sign, SIGNING))).toMatchObject({ code: 'unavailable' })
+  expect(nowMs).toBeLessThan(MAX_LOST_MS + 2 * MAX_RETRY_MS)
 })
