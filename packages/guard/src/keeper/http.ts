@@ -30,6 +30,9 @@ export const HTTP_STATUS: Readonly<
   internal: 500,
 }
 
+/** Stands before the fault that ends a stream, in the place of an item: no CBOR begins with it (RFC 8949 §3.2.1). */
+export const FAULT_MARK = 0xff
+
 /** One item of a stream. An empty one says that the stream has begun. */
 export function frame(item: Uint8Array): Uint8Array {
   const head = new Uint8Array(4)

@@ -8,7 +8,7 @@ import type { IncomingMessage } from 'node:http'
 import { concat, decode, encode } from '@stronghold/core'
 
 import { MAX_OWNER_ANSWER_BYTES } from '../limits.ts'
-import { CBOR_TYPE, METHOD_PATH, unframed } from './http.ts'
+import { CBOR_TYPE, FAULT_MARK, METHOD_PATH, unframed } from './http.ts'
 import { DoorError, errorOf, readFault } from './messages.ts'
 import type { DoorTransport } from './table.ts'
 
@@ -74,6 +74,7 @@ export class SocketTransport implements DoorTransport {
     try {
       const response = await this.#post(method, args, signal)
       for await (const item of unframed(response, MAX_OWNER_ANSWER_BYTES)) {
+        if (item[0] === FAULT_MARK) throw errorOf(readFault(read(item.subarray(1))))
         yield item.byteLength === 0 ? undefined : read(item)
       }
     } catch (error) {

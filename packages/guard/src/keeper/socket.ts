@@ -15,7 +15,7 @@ import type { Context } from 'hono'
 
 import { DEFAULT_KEEPER_LIMITS, MAX_OWNER_ANSWER_BYTES, MAX_SOCKET_PATH_BYTES } from '../limits.ts'
 import type { KeeperLimits } from '../limits.ts'
-import { CBOR_TYPE, frame, HTTP_STATUS, METHOD_PATH, STREAM_TYPE } from './http.ts'
+import { CBOR_TYPE, FAULT_MARK, frame, HTTP_STATUS, METHOD_PATH, STREAM_TYPE } from './http.ts'
 import { DoorError, faultOf } from './messages.ts'
 import type { MethodKind } from './table.ts'
 
@@ -214,12 +214,21 @@ function streamed(
       controller.enqueue(frame(new Uint8Array()))
     },
     async pull(controller) {
-      const { done, value } = await next
-      if (done === true) {
+      let item: Uint8Array
+      try {
+        const { done, value } = await next
+        if (done === true) {
+          controller.close()
+          return
+        }
+        item = encoded(value)
+      } catch (error) {
+        const mark = Uint8Array.of(FAULT_MARK)
+        controller.enqueue(frame(concat([mark, encoded(faultOf(error))])))
         controller.close()
         return
       }
-      controller.enqueue(frame(encoded(value)))
+      controller.enqueue(frame(item))
       next = iterator.next()
       next.catch(() => {})
     },
