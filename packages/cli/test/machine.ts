@@ -85,6 +85,7 @@ export class Machine implements Disposable {
       isTerminal: columns !== undefined,
       columns,
       write: async (data) => {
+        if (pieces === out && typeof data === 'string') init.onStdout?.(data)
         pieces.push(typeof data === 'string' ? new TextEncoder().encode(data) : data.slice())
       },
     })
@@ -107,9 +108,11 @@ export class Machine implements Disposable {
       openTerminal: () => this.#terminal(init.typed),
       onEnding: (listener) => {
         this.#endings.add(listener)
+        init.ending?.addEventListener('abort', listener)
         return {
           [Symbol.dispose]: () => {
             this.#endings.delete(listener)
+            init.ending?.removeEventListener('abort', listener)
           },
         }
       },
@@ -144,11 +147,30 @@ export class Machine implements Disposable {
     return ran
   }
 
+  /** Starts what stays, with `--json`; resolves when it is ready. */
+  async start(line: string): Promise<Standing> {
+    const ready = Promise.withResolvers<unknown>()
+    const ended = this.run(`${line} --json`, {
+      onStdout: (text) => {
+        ready.resolve(JSON.parse(text))
+      },
+    })
+    const early = ended.then(({ exit, stdout, stderr }): never => {
+      throw new Error(`${line} ended with ${exit}: ${stdout}${stderr}`)
+    })
+    return { ready: await Promise.race([ready.promise, early]), ended }
+  }
+
   /** Makes a vault that a key file unlocks without anybody being asked. */
   async init(): Promise<this> {
     await this.done('init --key-file home.key')
     await this.done('config set key_file ../home.key')
     return this
+  }
+
+  /** How many hear ^C. */
+  get endings(): number {
+    return this.#endings.size
   }
 
   /** What ^C does to whatever runs and hears it. */
@@ -160,6 +182,12 @@ export class Machine implements Disposable {
     rmSync(this.cwd, { recursive: true, force: true })
   }
 
+  /** What the last run has printed so far. */
+  get printed(): string {
+    return new TextDecoder().decode(Buffer.concat(this.#out))
+  }
+
+  #out: Uint8Array[] = []
   #typed: number[] = []
   readonly #endings = new Set<() => void>()
   #terminal(typed: string | undefined): ReturnType<Io['openTerminal']> {
@@ -168,11 +196,6 @@ export class Machine implements Disposable {
     if (this.#typed.length === 0) this.#typed = [...new TextEncoder().encode(typed)]
     return {
       write: (text) => {
-  /** How many hear ^C. */
-  get endings(): number {
-    return this.#endings.size
-  }
-
         this.shown += text
       },
       readByte: (into, at) => {
@@ -182,12 +205,6 @@ export class Machine implements Disposable {
         return true
       },
       [Symbol.dispose]: () => {},
-  /** What the last run has printed so far. */
-  get printed(): string {
-    return new TextDecoder().decode(Buffer.concat(this.#out))
-  }
-
-  #out: Uint8Array[] = []
     }
   }
 }

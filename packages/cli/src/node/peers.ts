@@ -2,6 +2,7 @@
  * The node door: connections with peers. Connects, asks how far somebody is and what it says of itself, and cuts off. Who is
  * known, and what for, is no matter of it.
  */
+import { DoorError } from '@stronghold/guard/socket'
 import type { DoorTable } from '@stronghold/guard/socket'
 import type { Address, Node, PeerId } from '@stronghold/p2p'
 import { z } from 'zod'
@@ -107,7 +108,17 @@ async function connect(node: Node, target: Whom, signal: AbortSignal): Promise<C
     () => node.connect(addresses.length > 0 ? addresses : id, { signal }),
     id,
   )
-  return await connectedOf(node, connection, signal)
+  const connected = await connectedOf(node, connection, signal)
+  // Whoever refuses a peer closes once it knows who that is, which the dialler does not hear before.
+  if (connected.rttMs === null && node.connections(id).length === 0 && !signal.aborted) {
+    throw new DoorError(
+      'unavailable',
+      `Cannot reach ${id}: it closed the connection at once (at ${connected.address}, layer firewall)`,
+      'no',
+      'layer_firewall',
+    )
+  }
+  return connected
 }
 
 async function idOf(text: string): Promise<PeerId> {
