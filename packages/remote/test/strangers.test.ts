@@ -136,7 +136,7 @@ test('a known peer is asked about once, as long as it stands', async () => {
 })
 
 test('a peer that is let in and thrown out, again and again, gives up long before its deadline', async () => {
-  await using all = await served({ rules: [SIGN] })
+  await using all = await served({ rules: [SIGN], over: 'tcp' })
   const { home, away } = all
   home.block(away.peer)
   // A clock that is at the end of each pause at once.
