@@ -4,7 +4,7 @@
  */
 import { encode, toHex } from '@stronghold/core'
 import { hpkePublicKey, isVaultError, systemClock, VaultError } from '@stronghold/vault'
-import type { Clock, OpenVault, SyncRecord } from '@stronghold/vault'
+import type { Clock, OpenVault } from '@stronghold/vault'
 import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
 
 import {
@@ -391,9 +391,8 @@ class LocalGuard implements Guard, NetworkDoor {
         this.#tell(news)
       },
     })
-    const contents = new WeakMap<SyncRecord, string>()
     const nowMs = (): number => this.#clock.nowMs()
-    const sync = new SyncOffice({ vault, peer: this.#peer, desk, batch, contents, nowMs, ...parts })
+    const sync = new SyncOffice({ vault, peer: this.#peer, desk, batch, nowMs, ...parts })
     this.#open = { ...parts, desk, batch, sync }
     this.#checkpoint(this.#open)
     this.#arm()

@@ -4,7 +4,7 @@
  */
 import { fromHex, parsePath } from '@stronghold/core'
 import { isVaultError } from '@stronghold/vault'
-import type { SyncChannel, SyncRecord, VaultTransaction } from '@stronghold/vault'
+import type { SyncChannel, SyncRecord, SyncTombstone, VaultTransaction } from '@stronghold/vault'
 
 import type { SyncedRecord } from '../audit/entry.ts'
 import type { Book } from '../book.ts'
@@ -21,7 +21,7 @@ import type { Flow, Selection } from './selection.ts'
 import { settle } from './settle.ts'
 import type { SettleContext, Settled } from './settle.ts'
 import { contentOf, digestOf, newestOf, placedDigest, tombstoneOf } from './state.ts'
-import type { Removed, Standing, SyncState } from './state.ts'
+import type { Standing, SyncState } from './state.ts'
 
 /** Limits of rules are about requests; approvals, too. */
 const NO_MEMORY: Memory = { used: () => 0, granted: () => false }
@@ -37,8 +37,14 @@ export interface ExchangeInit {
   readonly book: Book
   readonly partners: Partners
   /** Digests of records that have not changed since they were computed. */
-  readonly contents: WeakMap<SyncRecord, string>
+  readonly contents: Contents
 }
+
+/** Digests of records, by what is an object of its own after each change; with the path on the wire that they are for. */
+export type Contents = WeakMap<
+  SyncRecord,
+  { readonly content: string; readonly path: string; readonly digest: string }
+>
 
 /** What came of a record that came. */
 export interface Taken {
@@ -66,26 +72,33 @@ export class Exchange {
     return this.#init.partners.named(this.#init.name)
   }
 
-  /** What is compared, by id; the digest of a record is left out where it has not been computed yet. */
-  *listed(
+  /** A record that stands, as it is compared; `undefined` where it is not. @param fresh - computes its digest from its rows again */
+  listed(
     tx: VaultTransaction,
-  ): Generator<{ readonly id: string; readonly record?: SyncRecord; readonly digest?: string }> {
+    record: SyncRecord,
+    fresh: boolean,
+  ): readonly [id: string, digest: string] | undefined {
+    if (!record.labels.sync) return undefined
+    const path = this.wirePath(record.path)
+    if (path === undefined || !this.#isComparable(record.path, tx.nowMs)) return undefined
     const { contents } = this.#init
-    for (const record of tx.sync.records()) {
-      if (!record.labels.sync) continue
-      const wire = this.wirePath(record.path)
-      if (wire === undefined || !this.#isComparable(record.path, tx.nowMs)) continue
-      const content = contents.get(record)
-      const digest = content === undefined ? {} : { digest: placedDigest(content, wire) }
-      yield { id: record.id, record, ...digest }
-    }
-    for (const { id, tombstone } of tx.sync.tombstones()) {
-      const { path, removedAtMs, version, last } = tombstone
-      if (last === undefined || this.wirePath(path) === undefined) continue
-      if (!this.#isComparable(path, tx.nowMs)) continue
-      const state: Removed = { kind: 'removed', id, path, removedAtMs, version, last }
-      yield { id, digest: contentOf(state) }
-    }
+    const known = fresh ? undefined : contents.get(record)
+    const content = known?.content ?? contentOf(standing(tx, record))
+    if (known?.path === path) return [record.id, known.digest]
+    const digest = placedDigest(content, path)
+    contents.set(record, { content, path, digest })
+    return [record.id, digest]
+  }
+
+  /** What is left of a record, as it is compared. */
+  listedRemoved(
+    tx: VaultTransaction,
+    id: string,
+    { path, removedAtMs, version, last }: SyncTombstone,
+  ): readonly [id: string, digest: string] | undefined {
+    if (last === undefined || this.wirePath(path) === undefined) return undefined
+    if (!this.#isComparable(path, tx.nowMs)) return undefined
+    return [id, contentOf({ kind: 'removed', id, path, removedAtMs, version, last })]
   }
 
   /** The digest of what stands here, as the partner would compute it; empty where nothing does. */
@@ -94,13 +107,6 @@ export class Exchange {
     if (state === undefined) return ''
     const path = this.wirePath(state.path) ?? state.path
     return digestOf({ ...state, path })
-  }
-
-  /** Computes the content of a record from its rows, and remembers it. */
-  compute(tx: VaultTransaction, record: SyncRecord): string {
-    const content = contentOf(standing(tx, record))
-    this.#init.contents.set(record, content)
-    return content
   }
 
   /** What stands here of a record, at its path here. */

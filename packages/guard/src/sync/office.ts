@@ -53,9 +53,9 @@ export class SyncOffice {
   /** By partnership: a run that begins ends the one before. */
   readonly #runs = new Map<string, Run>()
 
-  constructor(parts: SyncParts) {
-    this.#parts = parts
-    this.#answerer = new Answerer(parts)
+  constructor(parts: Omit<SyncParts, 'contents'>) {
+    this.#parts = { ...parts, contents: new WeakMap() }
+    this.#answerer = new Answerer(this.#parts)
   }
 
   /** Ends every run. */

@@ -2,7 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 
 import { concat, encode, equalBytes } from '@stronghold/core'
-import type { OpenVault, SyncChannel, SyncRecord, VaultTransaction } from '@stronghold/vault'
+import type { OpenVault, SyncChannel, VaultTransaction } from '@stronghold/vault'
 import { VaultError } from '@stronghold/vault'
 
 import type { AuditFacts } from '../audit/entry.ts'
@@ -14,7 +14,7 @@ import type { SignedHead } from '../heads.ts'
 import { MAX_SYNC_ENTRIES, SYNC_DIGEST_TURN, SYNC_UNSEEN_MS } from '../limits.ts'
 import type { Trail } from '../trail.ts'
 import { entriesOf } from './difference.ts'
-import type { Exchange } from './exchange.ts'
+import type { Contents, Exchange } from './exchange.ts'
 import type { Partners, Partnership } from './partners.ts'
 import { Selection } from './selection.ts'
 
@@ -29,7 +29,7 @@ export interface SyncParts {
   readonly batch: Batch
   readonly partners: Partners
   /** Digests of records that have not changed since they were computed. */
-  readonly contents: WeakMap<SyncRecord, string>
+  readonly contents: Contents
   readonly nowMs: () => number
 }
 
@@ -192,9 +192,9 @@ export interface Listed {
 }
 
 /**
- * Lists what is compared. Digests that are not known are computed a few at a time, so that nobody else waits.
+ * Lists what is compared, a few at a time, so that nobody else waits.
  *
- * @param fresh - computes all of them again, from the rows
+ * @param fresh - computes every digest again, from the rows
  * @throws `VaultError` `resource_exhausted` past `MAX_SYNC_ENTRIES`
  */
 export async function listFor(
@@ -202,34 +202,31 @@ export async function listFor(
   exchange: Exchange,
   fresh = false,
 ): Promise<Listed> {
-  const wanted = await batch.run(({ tx }) =>
-    [...exchange.listed(tx)].flatMap(({ record, digest }) =>
-      record === undefined || (digest !== undefined && !fresh) ? [] : [record],
-    ),
-  )
-  for (let at = 0; at < wanted.length; at += SYNC_DIGEST_TURN) {
+  const states: (readonly [id: string, digest: string])[] = []
+  const { ids, epoch, generation } = await batch.run(({ tx }) => {
+    for (const { id, tombstone } of tx.sync.tombstones()) {
+      const listed = exchange.listedRemoved(tx, id, tombstone)
+      if (listed !== undefined) states.push(listed)
+    }
+    return { ids: Array.from(tx.sync.records(), ({ id }) => id), ...vault.head() }
+  })
+  for (let at = 0; at < ids.length; at += SYNC_DIGEST_TURN) {
     await batch.run(({ tx }) => {
-      for (const { id } of wanted.slice(at, at + SYNC_DIGEST_TURN)) {
+      for (const id of ids.slice(at, at + SYNC_DIGEST_TURN)) {
         const record = tx.sync.record(id)
-        if (record !== undefined) exchange.compute(tx, record)
+        const listed = record === undefined ? undefined : exchange.listed(tx, record, fresh)
+        if (listed !== undefined) states.push(listed)
       }
     })
     await new Promise((resolve) => setImmediate(resolve))
   }
-  return await batch.run(({ tx }) => {
-    const states = [...exchange.listed(tx)].map(({ id, digest }): readonly [string, string] => [
-      id,
-      digest ?? exchange.digest(tx, id),
-    ])
-    if (states.length > MAX_SYNC_ENTRIES) {
-      throw new VaultError(
-        'resource_exhausted',
-        `Cannot synchronise: over ${MAX_SYNC_ENTRIES} records are selected`,
-      )
-    }
-    const { epoch, generation } = vault.head()
-    return { entries: entriesOf(states), count: states.length, epoch, generation }
-  })
+  if (states.length > MAX_SYNC_ENTRIES) {
+    throw new VaultError(
+      'resource_exhausted',
+      `Cannot synchronise: over ${MAX_SYNC_ENTRIES} records are selected`,
+    )
+  }
+  return { entries: entriesOf(states), count: states.length, epoch, generation }
 }
 
 /**
