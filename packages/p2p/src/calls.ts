@@ -10,6 +10,7 @@ import type { WireError } from './channel/frame.ts'
 import type { Inflow, Outflow } from './channel/flow.ts'
 import type { Clock } from './clock.ts'
 import { Deadlines } from './deadlines.ts'
+import type { DeadlinePlace } from './deadlines.ts'
 import { isP2pError, P2pError } from './errors.ts'
 import type { P2pLimits } from './limits.ts'
 import type { PeerId } from './identity.ts'
@@ -76,6 +77,7 @@ export class Call implements StartedCall, Ask {
   readonly init: CallInit
   readonly id: Uint8Array
   readonly deadlineMs: number
+  place: DeadlinePlace | undefined
   readonly #calls: Calls
   asked: Asked | undefined
   channel: AskingChannel | undefined

@@ -29,8 +29,8 @@ export function createClient<M extends Methods>(
       }
       continue
     }
-    client[name] = (request?: unknown, options: AnyOptions = {}): unknown => {
-      checkOptions(options, method)
+    client[name] = (request?: unknown, options: AnyOptions = NO_OPTIONS): unknown => {
+      if (options !== NO_OPTIONS || method.upload !== undefined) checkOptions(options, method)
       return method.download === undefined
         ? new AnswerCall(init, method, request, options).answer()
         : new DownloadCall(init, method, request, options)
@@ -39,6 +39,7 @@ export function createClient<M extends Methods>(
   return Object.freeze(client) as Client<M>
 }
 
+const NO_OPTIONS: AnyOptions = Object.freeze({})
 const OPTIONS: ReadonlySet<string> = new Set(['signal', 'timeoutMs', 'upload'])
 
 function checkOptions(options: AnyOptions, { method, upload }: BoundMethod): void {

@@ -1,6 +1,6 @@
 /**
- * One timer for many deadlines: cheap to add and free to remove, since most deadlines never come. Knows nothing of
- * what has them.
+ * One timer for many deadlines: cheap to add and to remove, since most deadlines never come. Knows nothing of what has
+ * them.
  */
 import type { Clock } from './clock.ts'
 
@@ -9,12 +9,23 @@ export interface HasDeadline {
   readonly deadlineMs: number
   /** The time came. Called at most once. */
   expire(): void
+  /** Its place among others: the set's to read and write, undefined while it is in none. */
+  place: DeadlinePlace | undefined
+}
+
+/** Neighbours in the order in which they were added. Made once for each. */
+export interface DeadlinePlace {
+  before: HasDeadline | undefined
+  after: HasDeadline | undefined
 }
 
 /** A set of deadlines with one timer, which runs only while there is something to wait for. */
 export class Deadlines<T extends HasDeadline = HasDeadline> {
   readonly #clock: Clock
-  readonly #all = new Set<T>()
+  // A list through its members: a table would be built anew all the time, as members come and go.
+  #first: HasDeadline | undefined
+  #last: HasDeadline | undefined
+  #size = 0
   #armedForMs = Infinity
   #stop: (() => void) | undefined
 
@@ -23,26 +34,42 @@ export class Deadlines<T extends HasDeadline = HasDeadline> {
   }
 
   get size(): number {
-    return this.#all.size
+    return this.#size
   }
 
   /** All that wait now. */
   list(): T[] {
-    return [...this.#all]
+    const all: T[] = []
+    for (let one = this.#first; one !== undefined; one = one.place?.after) all.push(one as T)
+    return all
   }
 
+  /** Adds one that is in no set. */
   add(one: T): void {
-    this.#all.add(one)
+    one.place = { before: this.#last, after: undefined }
+    if (this.#last?.place === undefined) this.#first = one
+    else this.#last.place.after = one
+    this.#last = one
+    this.#size += 1
     if (one.deadlineMs < this.#armedForMs) this.#arm(one.deadlineMs)
   }
 
+  /** Takes one out that is in this set or in none. */
   delete(one: T): void {
-    this.#all.delete(one)
+    const { place } = one
+    if (place === undefined) return
+    one.place = undefined
+    this.#size -= 1
+    const { before, after } = place
+    if (before?.place === undefined) this.#first = after
+    else before.place.after = after
+    if (after?.place === undefined) this.#last = before
+    else after.place.before = before
   }
 
   /** Forgets all and stops the timer. */
   clear(): void {
-    this.#all.clear()
+    for (const one of this.list()) this.delete(one)
     this.#stop?.()
     this.#stop = undefined
     this.#armedForMs = Infinity
@@ -62,12 +89,12 @@ export class Deadlines<T extends HasDeadline = HasDeadline> {
     const nowMs = this.#clock.nowMs()
     const over: T[] = []
     let nextMs = Infinity
-    for (const one of this.#all) {
+    for (const one of this.list()) {
       if (one.deadlineMs <= nowMs) over.push(one)
       else if (one.deadlineMs < nextMs) nextMs = one.deadlineMs
     }
     for (const one of over) {
-      this.#all.delete(one)
+      this.delete(one)
       one.expire()
     }
     if (nextMs < this.#armedForMs) this.#arm(nextMs)

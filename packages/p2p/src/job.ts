@@ -9,7 +9,7 @@ import type { Inflow, Outflow } from './channel/flow.ts'
 import type { WireError } from './channel/frame.ts'
 import type { Gone } from './channel/responder.ts'
 import type { Clock } from './clock.ts'
-import type { Deadlines } from './deadlines.ts'
+import type { DeadlinePlace, Deadlines } from './deadlines.ts'
 import { isP2pError } from './errors.ts'
 import type { NewEvent } from './events.ts'
 import type { Firewall, FinalDecision } from './firewall/firewall.ts'
@@ -84,6 +84,7 @@ export class Job {
   readonly #carriers: Carriers
   readonly #startedMs: number
   readonly deadlineMs: number
+  place: DeadlinePlace | undefined
   #request: RequestFacts | undefined
   #control: AbortController | undefined
   #aborted: { reason: unknown } | undefined

@@ -7,6 +7,7 @@ import {
   encodeCount,
   encodeFrame,
   encodePrelude,
+  FIXED_PRELUDE_BYTES,
   KIND_ACK,
   KIND_CANCEL,
   KIND_CREDIT,
@@ -18,8 +19,9 @@ import {
   MAX_NUMBERED_METHODS,
   readUint32,
   violation,
+  writePrelude,
 } from './frame.ts'
-import type { WireError } from './frame.ts'
+import type { Prelude, WireError } from './frame.ts'
 import { Assembly, Inflow, Outflow, takeWhole } from './flow.ts'
 import type { Refusal } from './flow.ts'
 import type { Held } from './held.ts'
@@ -94,6 +96,14 @@ export class Asked extends Message {
   // Names are numbered, and answers acknowledged, in the order in which frames leave.
   override prelude(): Uint8Array {
     return this.#asker.prelude(this.ask)
+  }
+
+  override get preludeBytes(): number | undefined {
+    return this.#asker.isNumbered(this.ask) ? FIXED_PRELUDE_BYTES : undefined
+  }
+
+  override writePrelude(into: Uint8Array, at: number): number {
+    return this.#asker.writePrelude(this.ask, into, at)
   }
 }
 
@@ -232,7 +242,7 @@ export class Asker {
   ): Uint8Array | Refusal | undefined {
     const { held, limits } = this.#init
     if (flags === 0 && asked.answer === undefined) {
-      return takeWhole(held, limits.maxMessageBytes, body, owned)
+      return takeWhole(held, limits.maxMessageBytes, body, 0, owned)
     }
     asked.answer ??= new Assembly(held, limits.maxMessageBytes)
     return asked.answer.push(flags, body, owned)
@@ -277,17 +287,30 @@ export class Asker {
     return number
   }
 
-  /** What stands before a request that is about to be written. */
+  /** Whether the method of a request has a number. */
+  isNumbered({ name }: Ask): boolean {
+    return this.#numbers.has(name)
+  }
+
+  /** Writes what stands before a request that leaves now, whose method has a number. */
+  writePrelude(ask: Ask, into: Uint8Array, at: number): number {
+    return writePrelude(into, at, this.#fixed(ask, this.#numbers.get(ask.name) ?? 0))
+  }
+
+  /** What stands before a request that leaves now. */
   prelude(ask: Ask): Uint8Array {
-    const { id, timeoutMs, name } = ask
-    const credit = ask.downloads ? this.#init.limits.requestWindowBytes : 0
-    this.#acked = this.#answered
+    const { name } = ask
     const known = this.#numbers.get(name)
-    const prelude = { id, timeoutMs, acked: this.#answered, credit, method: known ?? 0 }
-    if (known !== undefined) return encodePrelude(prelude)
-    const bytes = encodePrelude({ ...prelude, name })
+    if (known !== undefined) return encodePrelude(this.#fixed(ask, known))
+    const bytes = encodePrelude({ ...this.#fixed(ask, 0), name })
     if (this.#named < MAX_NUMBERED_METHODS) this.#numbers.set(name, ++this.#named)
     return bytes
+  }
+
+  #fixed({ id, timeoutMs, downloads }: Ask, method: number): Omit<Prelude, 'name'> {
+    const credit = downloads ? this.#init.limits.requestWindowBytes : 0
+    this.#acked = this.#answered
+    return { id, timeoutMs, acked: this.#answered, credit, method }
   }
 
   #inflow(number: number): Inflow {

@@ -19,16 +19,18 @@ import type { OutgoingFrame, Source } from './turn.ts'
 /** Why a message could not be taken: longer than allowed, or more bytes than may be held. */
 export type Refusal = 'too_long' | 'too_much'
 
-/** A message that came in one frame, in memory of its own; its bytes are reserved. */
+/** A message that came in one frame, from `at` on, in memory of its own; its bytes are reserved. */
 export function takeWhole(
   held: Held,
   maxBytes: number,
   body: Uint8Array,
+  at: number,
   owned: boolean,
 ): Uint8Array | Refusal {
-  if (body.byteLength > maxBytes) return 'too_long'
-  if (!held.reserve(body.byteLength)) return 'too_much'
-  return owned ? body : body.slice()
+  const bytes = body.byteLength - at
+  if (bytes > maxBytes) return 'too_long'
+  if (!held.reserve(bytes)) return 'too_much'
+  return owned ? body.subarray(at) : body.slice(at)
 }
 
 // Ours: what views of what arrived may keep alive, beside twice what is reserved.

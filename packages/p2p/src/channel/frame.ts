@@ -33,7 +33,8 @@ export const MAX_NUMBERED_METHODS = 256
 /** Longest message of an error, in bytes. */
 export const MAX_ERROR_MESSAGE_BYTES = 512
 
-const FIXED_PRELUDE_BYTES = 30
+/** A prelude whose method has a number. */
+export const FIXED_PRELUDE_BYTES = 30
 /** Longest prelude of a request: the fixed part and two names. */
 export const MAX_PRELUDE_BYTES: number = FIXED_PRELUDE_BYTES + 2 * 256
 
@@ -122,6 +123,25 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
+ * Writes a prelude without names, `FIXED_PRELUDE_BYTES` long; the method is a number given before, or 0.
+ *
+ * @returns where the message goes
+ */
+export function writePrelude(
+  into: Uint8Array,
+  at: number,
+  { id, timeoutMs, acked, credit, method }: Omit<Prelude, 'name'>,
+): number {
+  for (let i = 0; i < REQUEST_ID_BYTES; i++) into[at + i] = id[i] as number
+  writeUint32(into, at + 16, timeoutMs)
+  writeUint32(into, at + 20, acked)
+  writeUint32(into, at + 24, credit)
+  into[at + 28] = method >>> 8
+  into[at + 29] = method
+  return at + FIXED_PRELUDE_BYTES
+}
+
+/**
  * The bytes of a prelude.
  *
  * @throws `RangeError` for a name that is not 1 to 255 bytes long
@@ -133,12 +153,7 @@ export function encodePrelude(prelude: Prelude): Uint8Array {
   const nameBytes =
     protocol === undefined || method === undefined ? 0 : 2 + protocol.byteLength + method.byteLength
   const bytes = new Uint8Array(FIXED_PRELUDE_BYTES + nameBytes)
-  bytes.set(prelude.id)
-  writeUint32(bytes, 16, prelude.timeoutMs)
-  writeUint32(bytes, 20, prelude.acked)
-  writeUint32(bytes, 24, prelude.credit)
-  bytes[28] = prelude.method >>> 8
-  bytes[29] = prelude.method
+  writePrelude(bytes, 0, prelude)
   if (protocol !== undefined && method !== undefined) {
     bytes[30] = protocol.byteLength
     bytes.set(protocol, 31)

@@ -196,7 +196,7 @@ export class Responder {
     const incoming = this.#open.get(number)
     if (kind === KIND_REQUEST) {
       if ((flags & FLAG_CONT) === 0) this.#begin(incoming, flags, number, body, owned)
-      else if (incoming !== undefined) this.#collect(incoming, flags, body, owned)
+      else if (incoming !== undefined) this.#collect(incoming, flags, body, 0, owned)
       return
     }
     // It crossed with the last frame.
@@ -333,12 +333,13 @@ export class Responder {
       incoming.fail(refused)
       return
     }
-    this.#collect(incoming, flags, body.subarray(messageAt), owned)
+    this.#collect(incoming, flags, body, messageAt, owned)
   }
 
-  #collect(incoming: Incoming, flags: number, body: Uint8Array, owned: boolean): void {
+  /** The message, or a part of it, is in the body from `at` on. */
+  #collect(incoming: Incoming, flags: number, body: Uint8Array, at: number, owned: boolean): void {
     if (incoming.whole) throw violation('a part of a request that is whole')
-    const message = this.#assemble(incoming, flags, body, owned)
+    const message = this.#assemble(incoming, flags, body, at, owned)
     if (message === undefined) return
     if (typeof message === 'string') {
       this.#refuse(incoming, message)
@@ -353,16 +354,17 @@ export class Responder {
     incoming: Incoming,
     flags: number,
     body: Uint8Array,
+    at: number,
     owned: boolean,
   ): Uint8Array | Refusal | undefined {
     const { held, limits } = this.#init
     if (flags === 0 && incoming.assembly === undefined) {
-      const message = takeWhole(held, limits.maxMessageBytes, body, owned)
+      const message = takeWhole(held, limits.maxMessageBytes, body, at, owned)
       if (typeof message !== 'string') incoming.reservedBytes = message.byteLength
       return message
     }
     incoming.assembly ??= new Assembly(held, limits.maxMessageBytes)
-    return incoming.assembly.push(flags, body, owned)
+    return incoming.assembly.push(flags, at === 0 ? body : body.subarray(at), owned)
   }
 
   #refuse(incoming: Incoming, why: Refusal): void {

@@ -2,7 +2,14 @@
  * Who writes next on one channel. Frames queued in one turn leave in one write; small messages go first, long ones and
  * streams take turns of one frame each. Knows nothing of pipes.
  */
-import { FLAG_CONT, FLAG_MORE, HEADER_BYTES, MAX_PRELUDE_BYTES, writeHeader } from './frame.ts'
+import {
+  FIXED_PRELUDE_BYTES,
+  FLAG_CONT,
+  FLAG_MORE,
+  HEADER_BYTES,
+  MAX_PRELUDE_BYTES,
+  writeHeader,
+} from './frame.ts'
 import type { Held } from './held.ts'
 
 /** One frame about to be written. The body is written as it is, after the prelude. */
@@ -52,8 +59,25 @@ export class Message implements Source {
     return undefined
   }
 
+  /** How long a prelude `writePrelude` writes; undefined where only `prelude` has it. */
+  get preludeBytes(): number | undefined {
+    return 0
+  }
+
+  /** As `prelude`, into the place where it leaves from. Returns where the payload goes. */
+  writePrelude(_into: Uint8Array, at: number): number {
+    return at
+  }
+
   /** Told when its last frame was taken for writing. */
   written(): void {}
+
+  /** It was written whole, in one frame. */
+  wroteWhole(): void {
+    this.left = true
+    this.stop()
+    this.written()
+  }
 
   next(maxBytes: number): OutgoingFrame | undefined {
     if (this.#done) return undefined
@@ -149,7 +173,8 @@ export class Outbox {
    * messages go first and at least one frame of the sources.
    */
   take(budgetBytes: number): Uint8Array[][] {
-    const batch = new Batch()
+    const preludes = this.#small.length * FIXED_PRELUDE_BYTES
+    const batch = new Batch(Math.min(this.waitingBytes + preludes, budgetBytes))
     for (const frame of this.#control) {
       batch.raw(frame)
       this.waitingBytes -= frame.byteLength
@@ -160,12 +185,13 @@ export class Outbox {
       if (batch.bytes >= budgetBytes) break
       taken += 1
       this.waitingBytes -= HEADER_BYTES + message.payload.byteLength
+      if (!message.ready || batch.whole(message)) continue
       const frame = message.next(this.#maxFrameBytes)
       if (frame !== undefined) batch.add(frame)
     }
     this.#small = taken === this.#small.length ? [] : this.#small.slice(taken)
     // Apart, so that long frames begin where one of the muxer's does.
-    const long = new Batch()
+    const long = new Batch(0)
     while (
       this.#sources.length > 0 &&
       (long.bytes === 0 || batch.bytes + long.bytes < budgetBytes)
@@ -186,56 +212,78 @@ export class Outbox {
   }
 }
 
-/** Joins short pieces into one buffer and keeps long ones as they are. */
+// Ours: room for what a batch does not know beforehand.
+const BLOCK_BYTES = 512
+
+/** Joins short pieces into few buffers, each written once, and keeps long ones as they are. */
 class Batch {
-  readonly #pieces: (OutgoingFrame | Uint8Array)[] = []
+  readonly #chunks: Uint8Array[] = []
+  #block: Uint8Array
+  // What is in the block and not yet among the chunks.
+  #start = 0
+  #at = 0
   bytes = 0
 
+  /** `expectedBytes` is how much is likely to come in short pieces. */
+  constructor(expectedBytes: number) {
+    this.#block = new Uint8Array(expectedBytes)
+  }
+
   raw(frame: Uint8Array): void {
-    this.#pieces.push(frame)
+    this.#copy(frame)
     this.bytes += frame.byteLength
   }
 
-  add(frame: OutgoingFrame): void {
-    this.#pieces.push(frame)
-    this.bytes += HEADER_BYTES + (frame.prelude?.byteLength ?? 0) + frame.body.byteLength
+  /** Writes a message as one frame, without a piece in between; false, and nothing, where that cannot be. */
+  whole(message: Message): boolean {
+    const { kind, number, payload, preludeBytes } = message
+    if (preludeBytes === undefined || payload.byteLength >= COPY_BYTES) return false
+    const length = preludeBytes + payload.byteLength
+    this.#room(HEADER_BYTES + length)
+    const block = this.#block
+    const at = message.writePrelude(block, writeHeader(block, this.#at, kind, 0, number, length))
+    block.set(payload, at)
+    this.#at = at + payload.byteLength
+    this.bytes += HEADER_BYTES + length
+    message.wroteWhole()
+    return true
+  }
+
+  add({ kind, flags, number, prelude, body }: OutgoingFrame): void {
+    const length = (prelude?.byteLength ?? 0) + body.byteLength
+    this.#room(HEADER_BYTES)
+    this.#at = writeHeader(this.#block, this.#at, kind, flags, number, length)
+    if (prelude !== undefined) this.#copy(prelude)
+    if (body.byteLength < COPY_BYTES) this.#copy(body)
+    else {
+      this.#cut()
+      this.#chunks.push(body)
+    }
+    this.bytes += HEADER_BYTES + length
   }
 
   chunks(): Uint8Array[] {
-    const chunks: Uint8Array[] = []
-    let copied = 0
-    for (const piece of this.#pieces) copied += copiedBytes(piece)
-    const buffer = new Uint8Array(copied)
-    let start = 0
-    let at = 0
-    for (const piece of this.#pieces) {
-      if (piece instanceof Uint8Array) {
-        buffer.set(piece, at)
-        at += piece.byteLength
-        continue
-      }
-      const { prelude, body } = piece
-      const length = (prelude?.byteLength ?? 0) + body.byteLength
-      at = writeHeader(buffer, at, piece.kind, piece.flags, piece.number, length)
-      if (prelude !== undefined) {
-        buffer.set(prelude, at)
-        at += prelude.byteLength
-      }
-      if (body.byteLength < COPY_BYTES) {
-        buffer.set(body, at)
-        at += body.byteLength
-      } else {
-        chunks.push(buffer.subarray(start, at), body)
-        start = at
-      }
-    }
-    if (at > start) chunks.push(buffer.subarray(start, at))
-    return chunks
+    this.#cut()
+    return this.#chunks
   }
-}
 
-function copiedBytes(piece: OutgoingFrame | Uint8Array): number {
-  if (piece instanceof Uint8Array) return piece.byteLength
-  const body = piece.body.byteLength < COPY_BYTES ? piece.body.byteLength : 0
-  return HEADER_BYTES + (piece.prelude?.byteLength ?? 0) + body
+  #copy(bytes: Uint8Array): void {
+    this.#room(bytes.byteLength)
+    this.#block.set(bytes, this.#at)
+    this.#at += bytes.byteLength
+  }
+
+  #cut(): void {
+    if (this.#at === this.#start) return
+    this.#chunks.push(this.#block.subarray(this.#start, this.#at))
+    this.#start = this.#at
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#block.byteLength) return
+    this.#cut()
+    this.#block = new Uint8Array(Math.max(BLOCK_BYTES, bytes))
+    this.#start = 0
+    this.#at = 0
+  }
 }

@@ -103,14 +103,14 @@ plain('parts that are views of much more keep little more alive than is reserved
   const held = new Held(64 * 1024 * 1024)
   const assembly = new Assembly(held, 64 * 1024 * 1024)
   const beforeBytes = heldBytes()
-  for (let i = 0; i < 1000; i++) {
+  for (let i = 0; i < 200; i++) {
     const chunk = new Uint8Array(64 * 1024)
     assembly.push(i === 0 ? 1 : 5, chunk.subarray(100, 1100), false)
   }
-  expect(held.bytes).toBe(1_000_000)
-  expect(heldBytes() - beforeBytes).toBeLessThan(4_000_000)
+  expect(held.bytes).toBe(200_000)
+  expect(heldBytes() - beforeBytes).toBeLessThan(2_000_000)
   const message = assembly.push(4, new Uint8Array(1), true)
-  expect(message).toEqual(new Uint8Array(1_000_001))
+  expect(message instanceof Uint8Array && message.byteLength).toBe(200_001)
 })
 
 const name = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme-ascii' })
