@@ -29,13 +29,13 @@ export const SHARES: readonly Share[] = [
     name: 'main job',
     minutes: 3,
     paths: ['packages/guard/', 'packages/remote/', 'packages/cli/'],
-    except: ['packages/guard/test/sync/', 'packages/remote/test/sync', 'packages/cli/test/sync/'],
+    except: ['packages/guard/test/sync/', 'packages/cli/test/sync/'],
   },
   { name: 'reach', minutes: 2, paths: ['packages/p2p/test/find/', 'packages/p2p/test/reach/'] },
   {
     name: 'synchronisation',
     minutes: 1.5,
-    paths: ['packages/guard/test/sync/', 'packages/remote/test/sync', 'packages/cli/test/sync/'],
+    paths: ['packages/guard/test/sync/', 'packages/cli/test/sync/'],
   },
 ]
 
