@@ -12,7 +12,9 @@ export function unreached(error: unknown, name: string): Failure {
   const { code, reason: layer } = error as { code?: unknown; reason?: unknown }
   if (typeof code !== 'string') return failureOf(error)
   const why = reason === undefined ? message : `${message}: ${reason}`
-  const isAway = code === 'unavailable' || code === 'deadline_exceeded'
+  // What a relay refuses is no verdict of the peer's.
+  const isAway =
+    code === 'unavailable' || code === 'deadline_exceeded' || why.includes('layer relay')
   return new Failure(isAway ? 'unreachable' : exit, `cannot reach ${name}`, {
     reason: why,
     hint: hintFor(name, layer, why),
@@ -25,11 +27,10 @@ function hintFor(name: string, layer: unknown, why: string): string {
   if (why.includes('no address')) {
     return `look for it: stronghold net discover; or say where it is: stronghold peer add ${name} ADDRESS/p2p/PEER-ID`
   }
+  if (why.includes('layer relay')) return 'see how its relay stands: stronghold relay status'
   switch (layer) {
     case 'layer_security':
       return `somebody else may answer at that address: stronghold peer show ${name}`
-    case 'layer_relay':
-      return 'see how its relay stands: stronghold relay status'
     case 'layer_limit':
       return 'wait a while, then try again'
     case 'layer_firewall':
