@@ -82,3 +82,5 @@ export const RELAY_WATCH_MS = 1000
 export const DOCTOR_SEARCH_MS = 3000
 /** How far a clock may stand before what a home has seen, in milliseconds. More is bad. */
 export const MAX_CLOCK_BEHIND_MS = 60_000
+/** How long nothing may be heard of a peer that is asked something, in milliseconds. Then whoever asked is told. */
+export const MAX_UNHEARD_MS = 30_000

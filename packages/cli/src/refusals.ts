@@ -136,7 +136,8 @@ export async function atPeer<T>(
   }
 }
 
-/** `Cannot run request: it is too long` without its front, which people are told otherwise. */
+/** A message without its front, which people are told otherwise: `Cannot dial "/ip4/…": refused (at /ip4/…)`. */
 function sentence(message: string): string {
-  return remote(message.replace(/^Cannot (run|answer|find) request: /, ''), MAX_SHOWN)
+  const front = /^Cannot (?:(?:run|answer|find) request|(?:dial|reach) (?:"[^"]*"|[^ :]+)): /
+  return remote(message.replace(front, ''), MAX_SHOWN)
 }

@@ -17,7 +17,7 @@ import { peerTarget } from './node/target.ts'
 import { runAll, tellSteps, wouldTouch } from './procedures.ts'
 import type { NamedStep } from './procedures.ts'
 import { refusal } from './refusals.ts'
-import { readRequests, requestOf, shortName, writeRequest } from './requests.ts'
+import { forgetRequest, readRequests, requestOf, shortName, writeRequest } from './requests.ts'
 import type { AskedRequest } from './requests.ts'
 
 /** Options of every command that may ask another Stronghold. */
@@ -171,6 +171,7 @@ export async function follow(
     enough.abort()
   })
   const waiting = new Waiting(call, request)
+  const back = `${name}:${call.json ? id : waiting.short}`
   let told: Told | undefined
   try {
     for await (told of how.begin(enough.signal)) {
@@ -179,18 +180,20 @@ export async function follow(
       if (!how.waits) break
       await waiting.start()
     }
+  } catch (error) {
+    throw cutOff(error, name, back)
   } finally {
     waiting.stop()
     enough.abort()
   }
-  const back = `${name}:${call.json ? id : waiting.short}`
   if (told === undefined || told.state === 'pending') throw waiting.left(back)
   if (told.state === 'failed') {
     const { state: _, ...refused } = told
     const what = inWords(request)
     const failure = refusal(refused, { name, what, back, id, homePath: home.path })
     // What was not heard of may have been done all the same, and what is locked is not decided.
-    if (failure.exit !== 'unreachable' && failure.exit !== 'locked') mark(failure.exit)
+    if (failure.exit === 'unreachable' && refused.ran === 'no') forgetRequest(home, id)
+    else if (failure.exit !== 'unreachable' && failure.exit !== 'locked') mark(failure.exit)
     throw failure
   }
   const failure = await handOver(call, {
@@ -203,6 +206,17 @@ export async function follow(
   mark(failure?.exit ?? 'done')
   if (!request.isRepeatable) await node.acknowledge(target, id)
   if (failure !== undefined) throw failure
+}
+
+/** The Stronghold of this home, through which it was asked, went away: the request did not. */
+function cutOff(error: unknown, name: string, back: string): Failure {
+  const failure = failureOf(error)
+  if (failure.exit !== 'unreachable') return failure
+  return new Failure('unreachable', `cannot wait for ${name} any longer`, {
+    reason: [failure.message, failure.reason].filter((part) => part !== undefined).join(': '),
+    hint: `stronghold request wait ${back}`,
+    cause: error,
+  })
 }
 
 /**
@@ -254,6 +268,8 @@ class Waiting {
     this.#call = call
     this.#request = request
     this.short = shortName(request.id, readRequests(call.home))
+    // Somebody comes back to what a person was asked about before.
+    if (request.state === 'pending') this.#sinceMs = request.askedAtMs
   }
 
   /** Once for a log, again and again on a terminal. */

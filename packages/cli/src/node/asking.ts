@@ -17,6 +17,7 @@ import {
   MAX_ASKED_PEERS,
   MAX_REASON_LENGTH,
   MAX_STEPS,
+  MAX_UNHEARD_MS,
   MAX_WAIT_MS,
 } from '../limits.ts'
 import type { NamedStep } from '../procedures.ts'
@@ -120,12 +121,15 @@ export function askingOf(running: RunningNode): AskingDoor {
   const vaults = new VaultsElsewhere(running)
   return {
     submit: (target, { id, steps, reason, timeoutMs, receipt }, { signal }) => {
-      const options = { requestId: id, reason, timeoutMs, receipt, signal }
-      return vaults.follow(target, signal, (vault) => vault.submitChain(known(steps), options))
+      const options = { requestId: id, reason, timeoutMs, receipt }
+      return vaults.follow(target, signal, (vault, signal) =>
+        vault.submitChain(known(steps), { ...options, signal }),
+      )
     },
     wait: (target, id, verify, { signal }) =>
-      vaults.follow(target, signal, (vault) => vault.resume(id, { signal, verify })),
-    cancel: (target, id) => vaults.use(target, async (vault) => (await vault.resume(id)).cancel()),
+      vaults.follow(target, signal, (vault, signal) => vault.resume(id, { signal, verify })),
+    cancel: (target, id) =>
+      vaults.use(target, async (vault, signal) => (await vault.resume(id, { signal })).cancel()),
     acknowledge: async (target, id) => {
       const told = vaults.use(target, (vault) =>
         vault.acknowledge(id, {
@@ -135,7 +139,8 @@ export function askingOf(running: RunningNode): AskingDoor {
       )
       await told.catch(() => {})
     },
-    usable: (target, pattern) => vaults.use(target, (vault) => vault.list(pattern)),
+    usable: (target, pattern) =>
+      vaults.use(target, (vault, signal) => vault.list(pattern, { signal })),
   }
 }
 
@@ -160,20 +165,26 @@ interface Kept {
 class VaultsElsewhere {
   readonly #node: Node
   readonly #home: RunningNode['home']
+  readonly #clock: RunningNode['clock']
   /** In the order in which they were used. */
   readonly #kept = new Map<string, Kept>()
 
-  constructor({ node, home }: RunningNode) {
+  constructor({ node, home, clock }: RunningNode) {
     this.#node = node
     this.#home = home
+    this.#clock = clock
   }
 
   /** Uses a vault. @throws `DoorError` */
-  use<T>(target: AskedPeer, work: (vault: RemoteVault) => Promise<T>): Promise<T> {
+  use<T>(
+    target: AskedPeer,
+    work: (vault: RemoteVault, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     return crossing(async () => {
       const kept = await this.#open(target)
+      using patience = new Patience(this.#clock, target.peer)
       try {
-        return await work(kept.vault)
+        return await work(kept.vault, patience.signal)
       } finally {
         this.#release(target.peer, kept)
       }
@@ -184,12 +195,15 @@ class VaultsElsewhere {
   async *follow(
     target: AskedPeer,
     signal: AbortSignal,
-    begin: (vault: RemoteVault) => Promise<RemotePending<readonly unknown[]>>,
+    begin: (vault: RemoteVault, signal: AbortSignal) => Promise<RemotePending<readonly unknown[]>>,
   ): AsyncGenerator<Told, void, void> {
+    using patience = new Patience(this.#clock, target.peer)
     let kept: Kept | undefined
     try {
       kept = await this.#open(target)
-      const pending = await begin(kept.vault)
+      const pending = await begin(kept.vault, AbortSignal.any([signal, patience.signal]))
+      // Something was heard: now it may take its time.
+      patience[Symbol.dispose]()
       const { expiresAtMs } = pending
       if (expiresAtMs !== undefined) yield { state: 'pending', expiresAtMs }
       const outputs = (await pending.result()) as readonly Readonly<Record<string, unknown>>[]
@@ -247,6 +261,27 @@ class VaultsElsewhere {
     } catch {
       // What was answered counts all the same, and the next answer brings the head again.
     }
+  }
+}
+
+/** How long nothing may be heard of a peer, which may have closed its door to us, before whoever asks is told. */
+class Patience {
+  readonly #over = new AbortController()
+  readonly #stop: () => void
+
+  constructor(clock: RunningNode['clock'], peer: string) {
+    this.#stop = clock.setTimer(MAX_UNHEARD_MS, () => {
+      const state = `nothing was heard for ${MAX_UNHEARD_MS / 1000} s`
+      this.#over.abort(new DoorError('unavailable', `Cannot reach ${peer}: ${state}`, 'maybe'))
+    })
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop()
   }
 }
 

@@ -2,9 +2,13 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
+import { systemClock } from '@stronghold/vault'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { locateHome, peerOf } from '../../src/home.ts'
+import { MAX_UNHEARD_MS } from '../../src/limits.ts'
 import { MOST_PENDING, TwoMachines } from '../home-served.ts'
+import { Machine } from '../machine.ts'
 
 const ID = '00112233445566778899aabbccddeeff'
 
@@ -226,9 +230,12 @@ describe('with rules', () => {
     await both.down()
     const { exit, stderr } = await both.ci.run('pub home:release/app')
     expect(exit).toBe(8)
-    expect(stderr).toContain('error: cannot reach home: ')
-    expect(stderr).toContain(address.split('/p2p/')[0])
+    expect(stderr).toContain(
+      `error: cannot reach home: connection refused (at ${address}, layer dial)\n`,
+    )
     expect(stderr).toContain('hint: stronghold peer connect home\n')
+    // What was never sent is nothing to come back to.
+    expect((await both.ci.done('request list')).stdout).not.toContain('not heard of')
     await both.up()
   })
 
@@ -283,6 +290,25 @@ describe('with rules', () => {
     expect((await ci.run('pub home:release/app')).exit).toBe(3)
     await guard.owner.blockPeer(peer, false)
     await ci.done('pub home:release/app')
+  })
+
+  test('8 unreachable: a peer that closes its door and says nothing is not waited for', async () => {
+    // Half a minute is short here.
+    using other = new Machine(
+      {},
+      {
+        nowMs: () => Date.now(),
+        setTimer: (ms, fire) => systemClock.setTimer(ms === MAX_UNHEARD_MS ? 500 : ms, fire),
+      },
+    )
+    await other.done(`peer add home ${both.node.addresses[0] ?? ''}`)
+    const otherPeer = await peerOf(locateHome({ env: {}, cwd: other.cwd, userHome: '/' }, 'home'))
+    both.node.block(otherPeer as typeof both.node.peer)
+    const { exit, stderr } = await other.run('pub home:release/app')
+    expect(exit).toBe(8)
+    expect(stderr).toContain('error: cannot reach home: nothing was heard for 30 s\n')
+    expect(stderr).toMatch(/hint: stronghold request wait home:q-[0-9a-f]{4}\n/)
+    expect((await other.run('key list home:')).exit).toBe(8)
   })
 
   test('options of asking belong to another Stronghold', async () => {
