@@ -204,6 +204,9 @@ class P2pNode implements Node {
       },
     })
     this.#dialling = new Dialling({
+      limits,
+      clock,
+      self: this.peer,
       book: this.book,
       connections: this.#connections,
       finding: () => this.#finding,

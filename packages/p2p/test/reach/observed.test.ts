@@ -27,7 +27,7 @@ test('where three peers in three networks reached a node it announces itself, un
   await third.connect(outside)
   await vi.waitFor(() => {
     expect(home.addresses).toEqual([`${INSIDE}/p2p/${home.peer}`, outside])
-  })
+  }, 10_000)
   await third.stop()
   await vi.waitFor(() => expect(home.connections()).toHaveLength(3))
   expect(home.addresses).toContain(outside)
@@ -65,13 +65,13 @@ test('an address that one peer saw is announced once minDialBacks could dial it,
   }
   await vi.waitFor(() => {
     expect(home.addresses).toContain(outside)
-  })
+  }, 10_000)
   expect(home.reachability()).toMatchObject([{ address: OUTSIDE, state: 'reachable' }])
   // Its router forgot the port.
   internet.listeners.delete('9.9.9.9:7430')
   clock.advance(5000)
   await vi.waitFor(() => {
     expect(home.reachability()).toMatchObject([{ state: 'unreachable' }])
-  })
+  }, 10_000)
   expect(home.addresses).not.toContain(outside)
 })

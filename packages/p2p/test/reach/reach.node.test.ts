@@ -20,6 +20,7 @@ import { mapped, PUBLIC } from './mapped.ts'
 
 const HERE = ['/ip4/127.0.0.1/tcp/0']
 const ONE = { minDialBacks: 1 }
+const PATIENT = { timeout: 10_000 }
 
 const stocks: Libp2p[] = []
 afterEach(async () => {
@@ -90,14 +91,14 @@ test('a peer dials back where we listen, and where nobody does', async () => {
   const told = node.events({ types: ['reachability'] })
   await node.connect(server.addresses[0] ?? '')
   await hidden.connect(server.addresses[0] ?? '')
-  await expect.poll(() => node.reachability()).toMatchObject([{ state: 'reachable' }])
+  await expect.poll(() => node.reachability(), PATIENT).toMatchObject([{ state: 'reachable' }])
   expect(node.reachability()[0]?.checkedAtMs).toBeGreaterThan(0)
   expect((await told.next()).value).toMatchObject({ state: 'reachable' })
   await expect
-    .poll(() => hidden.reachability())
+    .poll(() => hidden.reachability(), PATIENT)
     .toMatchObject([{ address: `/ip4/127.0.0.1/tcp/${closed}`, state: 'unreachable' }])
   // What was dialled for the proof alone is gone again.
-  await expect.poll(() => node.connections(server.peer)).toHaveLength(1)
+  await expect.poll(() => node.connections(server.peer), PATIENT).toHaveLength(1)
 })
 
 test('requests go on meanwhile on the connection they had', async () => {
@@ -121,7 +122,7 @@ test('requests go on meanwhile on the connection they had', async () => {
   for (let i = 0; i < 200; i++) {
     expect(await remote.bytes(Uint8Array.of(i))).toEqual(Uint8Array.of(i))
   }
-  await expect.poll(() => node.reachability()).toMatchObject([{ state: 'reachable' }])
+  await expect.poll(() => node.reachability(), PATIENT).toMatchObject([{ state: 'reachable' }])
 })
 
 test('what only this machine can reach is neither asked about nor dialled, unless that is wanted', async () => {
@@ -130,7 +131,7 @@ test('what only this machine can reach is neither asked about nor dialled, unles
   await using plain = await createNode({ listen: HERE, limits: ONE })
   await plain.connect(server.addresses[0] ?? '')
   await node.connect(server.addresses[0] ?? '')
-  await expect.poll(() => node.reachability()[0]?.checkedAtMs).toBeDefined()
+  await expect.poll(() => node.reachability()[0]?.checkedAtMs, PATIENT).toBeDefined()
   expect(node.reachability()).toMatchObject([{ state: 'unknown' }])
   expect(plain.reachability()).toEqual([])
   expect(server.connections(node.peer)).toHaveLength(1)
@@ -146,7 +147,7 @@ test('a relay that we use dials back, and its word suffices', async () => {
     listen: [...HERE, `${relay.addresses[0]}/p2p-circuit`],
     reach: { private: true },
   })
-  await expect.poll(() => node.reachability()).toMatchObject([{ state: 'reachable' }])
+  await expect.poll(() => node.reachability(), PATIENT).toMatchObject([{ state: 'reachable' }])
 })
 
 test('maxChecks at once, the others after them', async () => {
@@ -158,7 +159,7 @@ test('maxChecks at once, the others after them', async () => {
   })
   await node.connect(server.addresses[0] ?? '')
   await expect
-    .poll(() => node.reachability().map(({ state }) => state))
+    .poll(() => node.reachability().map(({ state }) => state), PATIENT)
     .toEqual(['reachable', 'reachable', 'reachable'])
 })
 
@@ -185,7 +186,7 @@ test('a stock peer dials us back, for padding', async () => {
   await using node = await createNode({ listen, announce, reach: { private: true }, limits: ONE })
   await node.connect(dialled(server))
   await expect
-    .poll(() => node.reachability())
+    .poll(() => node.reachability(), PATIENT)
     .toMatchObject([{ address: announce[0], state: 'reachable' }])
 })
 
@@ -194,8 +195,8 @@ test('we dial a stock peer back, for padding, and it believes', async () => {
   const peer = await stock()
   expect(addressesOf(peer)).toMatchObject([{ verified: false }])
   await peer.dial(multiaddr(server.addresses[0] ?? ''))
-  await expect.poll(() => addressesOf(peer)).toMatchObject([{ verified: true }])
-  await expect.poll(() => server.connections()).toHaveLength(1)
+  await expect.poll(() => addressesOf(peer), PATIENT).toMatchObject([{ verified: true }])
+  await expect.poll(() => server.connections(), PATIENT).toHaveLength(1)
 })
 
 /** Where it is, seen from this machine. */
