@@ -10,6 +10,9 @@ import type { KeysInit, KeyTerminal } from './io.ts'
 
 /** How soon a terminal that takes nothing is asked again, in milliseconds. */
 const RETRY_MS = 50
+/** How often, and how soon after another, a terminal is offered what puts it back. Then it is left as it is. */
+const LAST_TRIES = 20
+const LAST_RETRY_MS = 10
 const KEY_BYTES = 256
 const USUAL = { columns: 80, rows: 24 }
 
@@ -113,9 +116,14 @@ class Screen {
 
   /** What was begun is not left half: a terminal in the middle of a sequence would swallow what comes. */
   end(text: string): void {
-    clearTimeout(this.#timer)
     this.#next = text
-    this.#write()
+    for (let tries = 0; tries < LAST_TRIES; tries++) {
+      clearTimeout(this.#timer)
+      this.#write()
+      if (this.#writing.byteLength === 0) return
+      // The process may be on its way out: there is no later.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_RETRY_MS)
+    }
     clearTimeout(this.#timer)
   }
 
@@ -133,7 +141,10 @@ class Screen {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined
       // Anything but "not now" means that the terminal is gone; whoever reads its keys hears of that.
-      if (code !== 'EAGAIN') return
+      if (code !== 'EAGAIN') {
+        this.#writing = new Uint8Array()
+        return
+      }
       this.#timer = setTimeout(() => {
         this.#write()
       }, RETRY_MS)

@@ -19,6 +19,7 @@ import type { NodeDoor } from '../node/door.ts'
 import { runningDoor } from '../node/pick.ts'
 import type { PickInit } from '../node/pick.ts'
 import { openRunningNode } from '../node/running.ts'
+import { notifyApprovals } from './notify.ts'
 import type { OpenNodeInit } from '../node/running.ts'
 import { confirmsApprovals, retryHeld } from '../door.ts'
 
@@ -46,7 +47,7 @@ export interface Serving extends AsyncDisposable {
  *   `P2pError` for addresses that cannot be listened on
  */
 export async function serve(init: ServeInit): Promise<Serving> {
-  const { io, home, kind } = init
+  const { io, home, config, kind } = init
   const before = await runningDoor(init)
   if (before !== undefined) {
     const { pid } = await before.status()
@@ -75,6 +76,14 @@ export async function serve(init: ServeInit): Promise<Serving> {
       closing.abort()
     })
     void offerPairing(keeper, pairing, closing.signal)
+    void notifyApprovals({
+      owner: keeper.owner,
+      command: config.list('approvals.notify'),
+      signal: closing.signal,
+      log: (line) => void io.stderr.write(`stronghold: ${line}\n`),
+      clock: io.clock,
+      env: { ...io.env, STRONGHOLD_HOME: home.path },
+    })
     void keeper.ended.then((error) => {
       stopped.resolve(error)
     })
