@@ -14,6 +14,7 @@ import type { NodeDoor } from './node/door.ts'
 import type { NodeStatus } from './node/life.ts'
 import type { Addresses } from './node/net.ts'
 import { remote } from './terminal.ts'
+import { printAddress } from './ways.ts'
 
 /** What was found about one thing. */
 export interface Finding {
@@ -125,7 +126,7 @@ function reachability({ reachability: all, relays, seen, ports }: Addresses): Fi
       ...router,
     ]
   }
-  const where = seen[0] === undefined ? '' : `; others see it at ${remote(seen[0].address)}`
+  const where = seen[0] === undefined ? '' : `; others see it at ${printAddress(seen[0].address)}`
   return [
     {
       check,

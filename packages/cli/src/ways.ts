@@ -1,5 +1,6 @@
 /** How peers are reached, as people read it. Pure. */
 import type { Connected, Way } from './node/ways.ts'
+import { remote } from './terminal.ts'
 
 /** Ways in a word. */
 export const WAY_NAMES: Readonly<Record<Way, string>> = {
@@ -34,4 +35,12 @@ export function printBytes(bytes: number): string {
     unit++
   }
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ''}`
+}
+
+/** Longest address that is shown, in characters. One through a relay names two peers. */
+const MAX_SHOWN_ADDRESS = 1024
+
+/** An address that somebody else gave. */
+export function printAddress(address: string): string {
+  return remote(address, MAX_SHOWN_ADDRESS)
 }

@@ -14,7 +14,7 @@ import { peerTarget } from '../node/target.ts'
 import { connectedShape } from '../shapes.ts'
 import { remote } from '../terminal.ts'
 import { unreached } from '../unreached.ts'
-import { printBytes, printRtt, WAY_NAMES } from '../ways.ts'
+import { printAddress, printBytes, printRtt, WAY_NAMES } from '../ways.ts'
 
 /** How long a search goes where nobody says. */
 const USUAL_SEARCH = '20s'
@@ -106,7 +106,7 @@ const addrs = defineCommand({
     const rows = [
       ...addrs.map((address) => ['at', address]),
       ...reachability.map(({ address, state }) => [state, address]),
-      ...seen.map(({ address, by }) => ['seen at', `${remote(address)}  by ${by}`]),
+      ...seen.map(({ address, by }) => ['seen at', `${printAddress(address)}  by ${by}`]),
       ...ports.map((one) => [
         'port',
         `${one.port}  ${one.state}${outside(one) === null ? '' : `  ${outside(one) ?? ''}`}${one.message === undefined ? '' : `  ${remote(one.message)}`}`,
@@ -120,7 +120,7 @@ const addrs = defineCommand({
     await terminal.result(
       {
         addrs,
-        seen: seen.map(({ address, by }) => ({ address: remote(address), by })),
+        seen: seen.map(({ address, by }) => ({ address: printAddress(address), by })),
         reachability: reachability.map(({ address, state, checkedAtMs }) => {
           return {
             address,
@@ -179,10 +179,10 @@ const identify = defineCommand({
       addresses: (heard?.addresses ?? []).map((one) => remote(one)),
     }
     await terminal.result(
-      { peer, name: target.name, address: remote(address), way, security, rttMs, ...said },
+      { peer, name: target.name, address: printAddress(address), way, security, rttMs, ...said },
       terminal.table([
         ['peer', peer],
-        ['at', remote(address)],
+        ['at', printAddress(address)],
         ['reached', `${WAY_NAMES[way]}, ${security}, ${printRtt(rttMs)}`],
         ['says', said.agent ?? 'nothing of itself'],
         ...said.addresses.map((one) => ['listens', one]),
@@ -289,7 +289,7 @@ const discover = defineCommand({
           found++
           terminal.endProgress()
           const name = names.get(one.peer) ?? null
-          const addrs = one.addresses.map((address) => remote(address, 1024))
+          const addrs = one.addresses.map((address) => printAddress(address))
           await terminal.result(
             { peer: one.peer, name, addrs, source: one.source },
             [
@@ -392,7 +392,7 @@ const map = defineCommand({
           peer: one.peer,
           name: one.name,
           way: one.way,
-          address: one.address === null ? null : remote(one.address),
+          address: one.address === null ? null : printAddress(one.address),
           security: one.security,
           rttMs: one.rttMs,
           receivedBytes: one.receivedBytes,
@@ -411,7 +411,7 @@ const map = defineCommand({
               one.receivedBytes === null || one.sentBytes === null
                 ? ''
                 : `${printBytes(one.receivedBytes)} in, ${printBytes(one.sentBytes)} out`,
-              one.address === null ? remote(one.why ?? '') : remote(one.address),
+              one.address === null ? remote(one.why ?? '') : printAddress(one.address),
             ]),
             ['PEER', 'HOW', 'RTT', 'SECURITY', 'BYTES', 'AT'],
           ),

@@ -7,9 +7,8 @@ import { Failure } from '../failure.ts'
 import { MAX_PINGS } from '../limits.ts'
 import { peerTarget } from '../node/target.ts'
 import { connectedShape } from '../shapes.ts'
-import { remote } from '../terminal.ts'
 import { unreached } from '../unreached.ts'
-import { printConnected, printRtt } from '../ways.ts'
+import { printAddress, printConnected, printRtt } from '../ways.ts'
 import { givenUp, runningHere, whomOf } from './net.ts'
 
 /** How often a peer is pinged where nobody says. */
@@ -42,8 +41,8 @@ const connect = defineCommand({
     if (found === undefined) throw givenUp()
     const { peer, address, way, security, rttMs } = found
     await terminal.result(
-      { name: target.name, peer, address: remote(address), way, security, rttMs },
-      `${target.name}  ${peer}  ${printConnected(found)}  ${remote(address)}`,
+      { name: target.name, peer, address: printAddress(address), way, security, rttMs },
+      `${target.name}  ${peer}  ${printConnected(found)}  ${printAddress(address)}`,
     )
     if (!isKept) {
       await terminal.note('the connection is gone again, since nothing runs here: stronghold up')

@@ -17,7 +17,7 @@ import { list } from '../lists.ts'
 import type { Connected } from '../node/ways.ts'
 import { connectedShape } from '../shapes.ts'
 import { remote } from '../terminal.ts'
-import { printConnected } from '../ways.ts'
+import { printAddress, printConnected } from '../ways.ts'
 
 const peerShape = z.object({
   peer: z.string(),
@@ -134,7 +134,7 @@ const liveShape = z.object({
 })
 
 function liveOf({ address, way, security, rttMs }: Connected): z.infer<typeof liveShape> {
-  return { address: remote(address), way, security, rttMs }
+  return { address: printAddress(address), way, security, rttMs }
 }
 
 const listPeers = defineCommand({
@@ -217,7 +217,7 @@ const show = defineCommand({
         ['known', known],
         ['blocked', one.blocked ? 'yes' : 'no'],
         ['tags', one.tags.map((tag) => `@${tag}`).join(' ')],
-        ...one.addresses.map((address) => ['address', remote(address)]),
+        ...one.addresses.map((address) => ['address', printAddress(address)]),
       ]),
     )
   },
