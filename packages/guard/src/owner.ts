@@ -587,9 +587,15 @@ export class OwnerDesk implements OwnerDoor {
         'Cannot approve: the passphrase is asked for, no file',
       )
     }
-    await confirms.run(() =>
-      this.#withCredential(proof, (credential) => vault.unlockers.prove(credential)),
-    )
+    try {
+      await confirms.run(() =>
+        this.#withCredential(proof, (credential) => vault.unlockers.prove(credential)),
+      )
+    } catch (cause) {
+      if (!isVaultError(cause, { reason: 'unlock_failed' })) throw cause
+      const message = 'Cannot approve: that passphrase or key file does not open the vault'
+      throw new VaultError('unauthenticated', message, { reason: 'unlock_failed', cause })
+    }
   }
 
   async *watchApprovals({
