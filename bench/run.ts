@@ -10,6 +10,7 @@ const QUESTIONS: Record<string, () => Promise<{ run(options: BenchOptions): Prom
   p2p: () => import('./p2p.ts'),
   relay: () => import('./relay.ts'),
   sign: () => import('./sign.ts'),
+  sync: () => import('./sync.ts'),
   vault: () => import('./vault.ts'),
 }
 

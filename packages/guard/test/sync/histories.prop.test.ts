@@ -24,18 +24,30 @@ async function happen(two: Two, { side, what, path, cut }: Event): Promise<void>
     await work.catch(() => undefined)
   }
   switch (what) {
-    case 'create':
-      return await done(create(one, path, 'hmac-sha2'))
-    case 'rotate':
-      return await done(act(one, 'rotate', { key: path }))
-    case 'narrow':
-      return await done(act(one, 'narrow', { record: path, labels: { egress: 'none' } }))
-    case 'revoke':
-      return await done(act(one, 'revoke', { record: path }))
-    case 'retire':
-      return await done(act(one, 'retire', { record: path, below: 2, remove: cut % 2 === 0 }))
-    default:
-      return await done(cutOff(one, other, cut))
+    case 'create': {
+      await done(create(one, path, 'hmac-sha2'))
+      return
+    }
+    case 'rotate': {
+      await done(act(one, 'rotate', { key: path }))
+      return
+    }
+    case 'narrow': {
+      await done(act(one, 'narrow', { record: path, labels: { egress: 'none' } }))
+      return
+    }
+    case 'revoke': {
+      await done(act(one, 'revoke', { record: path }))
+      return
+    }
+    case 'retire': {
+      await done(act(one, 'retire', { record: path, below: 2, remove: cut % 2 === 0 }))
+      return
+    }
+    default: {
+      await done(cutOff(one, other, cut))
+      return
+    }
   }
 }
 
