@@ -4,12 +4,35 @@ export type { BytesSchema, Ran, Schema, StatusCode } from '@stronghold/core'
 export { isP2pError, P2pError } from './errors.ts'
 export type { Layer, P2pErrorInit } from './errors.ts'
 export type {
+  AddressesChangedEvent,
+  AskedEvent,
+  ConnectedEvent,
+  DeniedEvent,
+  DialFailedEvent,
+  DirectEvent,
+  DisconnectedEvent,
+  DisconnectReason,
   EventOf,
   EventsOptions,
   EventStream,
   EventType,
+  FindFailedEvent,
+  FoundEvent,
+  HandlerFailedEvent,
+  ListenErrorEvent,
+  ListeningEvent,
   MissedEvent,
   NodeEvent,
+  ObservedAddressEvent,
+  PeerIdentifiedEvent,
+  PortMappingEvent,
+  ReachabilityEvent,
+  RefusedEvent,
+  RelayLostEvent,
+  RelayReservedEvent,
+  RequestEvent,
+  ResponseEvent,
+  StoppedEvent,
 } from './events.ts'
 export type {
   Advertisement,
@@ -20,15 +43,20 @@ export type {
 } from './find/find.ts'
 export type { FindOptions } from './find/finding.ts'
 export type { FindInit, KademliaOptions, MdnsOptions, RendezvousOptions } from './find/ways.ts'
-export type { FirewallControl } from './firewall/firewall.ts'
+export type { DecidedBy } from './firewall/decide.ts'
+export type { AskEnd, FirewallControl } from './firewall/firewall.ts'
 export type {
   AskAnswer,
   AskRequest,
   ConnectionFacts,
+  Direction,
+  ExportedDirection,
+  ExportedRules,
   FirewallInit,
   InboundInit,
   NewPeer,
   OutboundInit,
+  PeerRules,
   RequestFacts,
   Rule,
   ServeRule,
@@ -45,6 +73,12 @@ export { original } from './framings/original.ts'
 export type { OriginalOptions, OriginalProtocol } from './framings/original.ts'
 export { requestResponse } from './framings/request-response.ts'
 export type { FormatName } from './framings/request-response.ts'
+export type { Clock } from './clock.ts'
+export type { ConnectionInfo } from './connection/upgrader.ts'
+export type { KeyType } from './keys.ts'
+export type { AddAddressOptions, AddressBook, AddressEntry } from './reach/addresses.ts'
+export type { MulticastRuntime } from './runtime/multicast.ts'
+export type { ResolveOptions, Resolver } from './transports/dns.ts'
 export { createNode } from './node.ts'
 export type { ExportedNode } from './exported-node.ts'
 export type { CustomTransport, DialOptions, Node, NodeInit, NodeSeams } from './node-interface.ts'
@@ -59,13 +93,24 @@ export {
   unary,
 } from './protocol.ts'
 export type {
+  AnyMethod,
+  BidiStream,
+  BidiStreamInit,
+  Caller,
   CallOptions,
   Client,
+  ClientStream,
+  ClientStreamInit,
   Facts,
+  Handler,
   HandlerContext,
   Handlers,
   Methods,
   Protocol,
+  ServerStream,
+  ServerStreamInit,
+  Unary,
+  UnaryInit,
   UploadOptions,
 } from './protocol.ts'
 export type { RelayQuota, RelayTotals, RelayUsage } from './reach/relay-accounts.ts'
