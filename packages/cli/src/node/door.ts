@@ -19,7 +19,7 @@ import type { PeersDoor } from './peers.ts'
 import { RELAY_METHODS, relayOf } from './relay.ts'
 import type { RelayDoor } from './relay.ts'
 import type { RunningNode } from './running.ts'
-import { Watch } from './watch.ts'
+import { watchNode } from './watch.ts'
 
 /** What can be asked of a node, here or in a daemon. */
 export type NodeDoor = LifeDoor & AskingDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
@@ -36,7 +36,7 @@ export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
 
 /** The door of a node in this process. */
 export function nodeDoorOf(running: RunningNode): NodeDoor {
-  const watch = new Watch(running.node)
+  const watch = watchNode(running.node)
   return {
     ...lifeOf(running),
     ...askingOf(running),

@@ -2,7 +2,7 @@
  * What a node heard and does not keep itself, for whoever asks later: what peers say of themselves, and where they see this
  * machine. Bounded; the oldest is forgotten. It asks nobody.
  */
-import type { Node } from '@stronghold/p2p'
+import type { EventOf, MissedEvent, Node } from '@stronghold/p2p'
 
 import { MAX_HEARD_ADDRESSES, MAX_HEARD_PEERS } from '../limits.ts'
 
@@ -22,14 +22,21 @@ export interface SeenAt {
   readonly by: number
 }
 
-/** Listens to one node until that stops. */
+type WatchedEvent = EventOf<'peerIdentified' | 'observedAddress'> | MissedEvent
+
+/** Watches a node until that stops. */
+export function watchNode(node: Node): Watch {
+  return new Watch(node.events({ types: ['peerIdentified', 'observedAddress'] }))
+}
+
+/** What was heard of one node. */
 export class Watch {
   readonly #heard = new Map<string, Heard>()
   readonly #seen = new Map<string, Set<string>>()
   readonly #waiting = new Map<string, Set<() => void>>()
 
-  constructor(node: Node) {
-    void this.#listen(node)
+  constructor(events: AsyncIterable<WatchedEvent>) {
+    void this.#listen(events)
   }
 
   /** What a peer says of itself; `undefined` where it says nothing until the signal gives up. */
@@ -58,9 +65,8 @@ export class Watch {
       .sort((a, b) => b.by - a.by)
   }
 
-  async #listen(node: Node): Promise<void> {
-    const types = ['peerIdentified', 'observedAddress'] as const
-    for await (const event of node.events({ types })) {
+  async #listen(events: AsyncIterable<WatchedEvent>): Promise<void> {
+    for await (const event of events) {
       if (event.type === 'peerIdentified') {
         const { peer, agent = '', protocols, addresses } = event
         put(this.#heard, peer, { agent, protocols, addresses }, MAX_HEARD_PEERS)
