@@ -81,12 +81,7 @@ export class Exchange {
     if (!record.labels.sync) return undefined
     const path = this.wirePath(record.path)
     if (path === undefined || !this.#isComparable(record.path, tx.nowMs)) return undefined
-    const { contents } = this.#init
-    const known = fresh ? undefined : contents.get(record)
-    const content = known?.content ?? contentOf(standing(tx, record))
-    if (known?.path === path) return [record.id, known.digest]
-    const digest = placedDigest(content, path)
-    contents.set(record, { content, path, digest })
+    const digest = this.#digestAt(tx, record, path, fresh)
     return [record.id, digest]
   }
 
@@ -103,10 +98,12 @@ export class Exchange {
 
   /** The digest of what stands here, as the partner would compute it; empty where nothing does. */
   digest(tx: VaultTransaction, id: string): string {
+    const record = tx.sync.record(id)
+    if (record !== undefined) {
+      return this.#digestAt(tx, record, this.wirePath(record.path) ?? record.path)
+    }
     const state = this.state(tx, id)
-    if (state === undefined) return ''
-    const path = this.wirePath(state.path) ?? state.path
-    return digestOf({ ...state, path })
+    return state === undefined ? '' : contentOf(state)
   }
 
   /** What stands here of a record, at its path here. */
@@ -335,6 +332,17 @@ export class Exchange {
       audited: audited(outcome, { ...sent, path }),
       ...(change === undefined ? {} : { change: { path, id, where: 'here', change, ...reason } }),
     }
+  }
+
+  /** From the rows, once for each state of a record: what is written was read back before its digest is known. */
+  #digestAt(tx: VaultTransaction, record: SyncRecord, path: string, fresh = false): string {
+    const { contents } = this.#init
+    const known = fresh ? undefined : contents.get(record)
+    if (known?.path === path) return known.digest
+    const content = known?.content ?? contentOf(standing(tx, record))
+    const digest = placedDigest(content, path)
+    contents.set(record, { content, path, digest })
+    return digest
   }
 
   #isComparable(path: string, nowMs: number): boolean {
