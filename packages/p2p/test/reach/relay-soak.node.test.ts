@@ -19,6 +19,7 @@ const CYCLES = 10_000
 const CIRCUITS = 200
 const RESTARTS = 50
 const TIMEOUT_MS = 3_600_000
+const UNHURRIED = { timeoutMs: 300_000 }
 const PATIENT = { timeout: 60_000, interval: 500 }
 /** Where everybody shares a processor a handshake takes long. */
 const SLOWLY = { handshakeTimeoutMs: 60_000, dialTimeoutMs: 60_000 }
@@ -154,6 +155,8 @@ soak(
     const many = 2 * CIRCUITS
     await using relay = await Relay.start({
       ...SLOWLY,
+      // Opening all of them takes longer than a circuit may stand otherwise.
+      maxRelayCircuitMs: TIMEOUT_MS,
       maxRelayReservationsPerAddress: 64,
       maxRelayCircuitsPerPeer: many,
       maxRelayCircuitsPerAddress: many,
@@ -168,11 +171,11 @@ soak(
     const pairs = aways.flatMap((away) => homes.map(({ node }) => ({ away, node })))
     const all = pairs.slice(0, CIRCUITS)
     const remotes = all.map(({ away, node }) => away.client(protocol, node.addresses))
-    for (const remote of remotes) await remote.count(message(0))
+    for (const remote of remotes) await remote.count(message(0), UNHURRIED)
     // Below half of what a circuit may carry: none is renewed meanwhile.
     const kilobytes = new Uint8Array(4 * 1024).fill(7)
     for (let round = 0; round < 4; round++) {
-      const answers = await Promise.all(remotes.map((remote) => remote.count(kilobytes)))
+      const answers = await Promise.all(remotes.map((remote) => remote.count(kilobytes, UNHURRIED)))
       for (const answer of answers) expect(answer.byteLength).toBe(kilobytes.byteLength)
     }
     const during = await relay.memory()
