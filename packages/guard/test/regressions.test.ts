@@ -106,7 +106,7 @@ describe('a peer that may wrap under a key', () => {
           steps: [step('wrap', { key: 'kek/one', source })],
         }),
       )
-    const mine = { peers: ['ci'], effect: 'allow' } as const
+    const mine = { peers: ['ci'], effect: 'allow' as const }
     await owner.addRule({ ...mine, procedures: ['wrap:key'], paths: ['kek/**'] })
     expect(await wrap('kek/one')).toBe('permission_denied denied_by_rule')
     await owner.addRule({ ...mine, procedures: ['wrap:source'], paths: ['data/**'] })
