@@ -16,6 +16,8 @@ export const MAX_SECRET_BYTES: number = 64 * 1024
 export const MAX_SIGNATURE_BYTES: number = 2 * 1024 * 1024
 /** Longest rules file, in bytes. */
 export const MAX_RULES_BYTES: number = 1024 * 1024
+/** Longest line of an exported audit, in bytes, twice what an entry can have: bytes of it stand there in two forms. */
+export const MAX_AUDIT_LINE_BYTES: number = 4 * 1024 * 1024
 /** Longest value, in bytes, as the vault takes it. */
 export const MAX_VALUE_BYTES: number = 1024 * 1024
 /** Most steps of a chain, as the vault takes it. */
@@ -84,3 +86,9 @@ export const DOCTOR_SEARCH_MS = 3000
 export const MAX_CLOCK_BEHIND_MS = 60_000
 /** How long nothing may be heard of a peer that is asked something, in milliseconds. Then whoever asked is told. */
 export const MAX_UNHEARD_MS = 30_000
+/** Longest sealed message between partners, in bytes, as both sides take it. */
+export const MAX_SYNC_SEALED_BYTES: number = 512 * 1024 + 48
+/** Shortest pause between two runs of a partnership that a Stronghold makes by itself, in milliseconds. */
+export const MIN_SYNC_PAUSE_MS = 5000
+/** Longest such pause after runs that failed, in milliseconds. */
+export const MAX_SYNC_PAUSE_MS: number = 15 * 60_000

@@ -133,6 +133,24 @@ export async function runSync(
   }
 }
 
+/**
+ * Says one message of a run to a partner, for whoever makes the run where no node is.
+ *
+ * @throws `RemoteError` where the partner cannot be reached
+ */
+export async function sayToPartner(
+  node: Node,
+  partner: PeerId,
+  message: SyncMessage,
+  { timeoutMs = SYNC_CALL_TIMEOUT_MS }: Pick<RunSyncOptions, 'timeoutMs'> = {},
+): Promise<SyncReply> {
+  try {
+    return await said(node.client(syncProtocol, partner), message, { timeoutMs })
+  } catch (error) {
+    throw isP2pError(error) ? fromP2p(error) : error
+  }
+}
+
 /** Says one thing and hears the answer. */
 async function said(
   client: Client<SyncMethods>,

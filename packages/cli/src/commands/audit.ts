@@ -1,12 +1,14 @@
-/** `audit`: what happened, shown, searched, verified, written out. */
+/** `audit`: what happened, shown, searched, verified, written out, cut. */
 import { once } from 'node:events'
 import { createWriteStream, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
-import { toHex } from '@stronghold/core'
-import type { AuditEntry, OwnerDoor } from '@stronghold/guard'
+import { fromHex, toHex } from '@stronghold/core'
+import type { AuditEntry, AuditVerdict, OwnerDoor } from '@stronghold/guard'
+import { decodeHead } from '@stronghold/guard/proofs'
 import { z } from 'zod'
 
+import { fileLines } from '../audit-file.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { parseMoment, printMoment } from '../duration.ts'
@@ -65,12 +67,7 @@ const query = defineCommand({
   async run({ options, terminal, io, withOwner }) {
     const nowMs = io.clock.nowMs()
     const { since, event, path, outcome } = options
-    const fromMs =
-      since === undefined
-        ? 0
-        : /^\d{4}-/.test(since)
-          ? parseMoment(since, nowMs)
-          : 2 * nowMs - parseMoment(since, nowMs)
+    const fromMs = since === undefined ? 0 : moment(since, nowMs)
     const { found, names } = await withOwner(async (owner) => {
       const names = await namesOf(owner)
       const peer =
@@ -97,11 +94,15 @@ const query = defineCommand({
 const verify = defineCommand({
   name: 'audit verify',
   says: 'Check the whole chain, and that it did not go back behind heads and receipts at hand',
-  options: { witness: { value: 'FILE', says: 'a signed head, as raw bytes', many: true } },
+  options: {
+    witness: { value: 'FILE', says: 'a signed head or a receipt, as raw bytes', many: true },
+    from: { value: 'FILE', says: 'an export, in the place of the vault; needs no vault' },
+    key: { value: 'HEX', says: "of an export: the vault's key, where it is known from elsewhere" },
+  },
   unlocks: true,
   examples: [
-    ['stronghold audit verify', 'every entry'],
-    ['stronghold audit verify --witness head.bin', 'and nothing older than this head'],
+    ['stronghold audit verify --witness head.bin', 'every entry, and nothing older than this head'],
+    ['stronghold audit verify --from audit.jsonl', 'what was exported, wherever it is'],
   ],
   prints: z.object({
     entries: z.int(),
@@ -109,13 +110,19 @@ const verify = defineCommand({
     head: z.string(),
     faults: z.array(z.string()),
   }),
-  async run({ options, terminal, io, withOwner }) {
+  async run(call) {
+    const { options, terminal, io, withOwner } = call
+    const { from, key } = options
+    if (key !== undefined && from === undefined) {
+      throw new Failure('usage', 'cannot use --key', { reason: 'it belongs to --from FILE' })
+    }
     const witnesses = (options.witness ?? []).map(
       (file) => new Uint8Array(readFileSync(resolve(io.cwd, file))),
     )
-    const { entries, head, signed, faults } = await withOwner((owner) =>
-      owner.verifyAudit({ witnesses }),
-    )
+    const { entries, head, signed, faults } =
+      from === undefined
+        ? await withOwner((owner) => owner.verifyAudit({ witnesses }))
+        : await verifyFile(resolve(io.cwd, from), witnesses, key)
     if (faults.length > 0) {
       for (const fault of faults) await terminal.note(remote(fault, 200))
       throw new Failure('verification_failed', 'cannot verify the audit', {
@@ -127,33 +134,65 @@ const verify = defineCommand({
       { entries, signed, head: toHex(head), faults },
       `${entries} entries, none missing, changed or moved${signed ? '; the head is signed' : ''}`,
     )
+    if (from !== undefined && key === undefined && witnesses.length === 0) {
+      const { publicKey } = decodeHead(head)
+      await terminal.note(
+        `signed by ${toHex(publicKey)}: whether that is the vault you meant, you decide; or name it by --key`,
+      )
+    }
   },
 })
 
+/** Verifies an export, from the file alone. @throws `SyntaxError` for a witness that is none */
+async function verifyFile(
+  path: string,
+  witnesses: readonly Uint8Array[],
+  key: string | undefined,
+): Promise<AuditVerdict> {
+  const { readWitness, verifyExport } = await import('@stronghold/guard')
+  let last = ''
+  const lines = {
+    *[Symbol.iterator](): Generator<string> {
+      for (last of fileLines(path)) yield last
+    },
+  }
+  const report = verifyExport(lines, {
+    witnesses: witnesses.map((bytes) => readWitness(bytes)),
+    ...(key === undefined ? {} : { keys: [fromHex(key)] }),
+  })
+  // Where there is no fault, the last line is that of the head.
+  const { signed = '' } =
+    report.faults.length > 0 ? {} : (JSON.parse(last) as { readonly signed?: string })
+  return { ...report, head: new Uint8Array(Buffer.from(signed, 'base64')) }
+}
+
 const exportAudit = defineCommand({
   name: 'audit export',
-  says: 'Write the audit as JSON lines',
-  options: {
-    out: { value: 'FILE', says: 'default stdout' },
-    from: { value: 'N', says: 'first position; default 0' },
-  },
+  says: 'Write the audit as JSON lines, which anybody can verify without the vault',
+  options: { out: { value: 'FILE', says: 'default stdout' } },
   unlocks: true,
   examples: [
-    ['stronghold audit export --out audit.jsonl', 'an entry a line'],
+    [
+      'stronghold audit export --out audit.jsonl',
+      'an entry a line, and the signed head; audit verify --from reads it',
+    ],
     ['stronghold audit export | jq \'select(.event == "request")\'', 'for a program'],
   ],
-  prints: entryShape,
+  prints: z.union([
+    z.object({ position: z.int(), at: z.int(), event: z.string(), entry: z.string() }),
+    z.object({ position: z.int(), entry: z.string().optional() }),
+    z.object({ head: z.record(z.string(), z.unknown()), signed: z.string() }),
+  ]),
   async run({ options, terminal, io, withOwner }) {
-    const from = options.from === undefined ? 0 : number(options.from, 'from')
+    const { exportLines } = await import('@stronghold/guard')
     const file = options.out === undefined ? undefined : resolve(io.cwd, options.out)
     const stream = file === undefined ? undefined : createWriteStream(file, { mode: 0o600 })
     let count = 0
     await withOwner(async (owner) => {
-      for await (const entry of allEntries(owner, from)) {
-        const line = `${JSON.stringify({ v: 1, ...asJson(entry) })}\n`
+      for await (const line of exportLines(owner)) {
         count += 1
-        if (stream === undefined) await io.stdout.write(line)
-        else if (!stream.write(line)) await once(stream, 'drain')
+        if (stream === undefined) await io.stdout.write(`${line}\n`)
+        else if (!stream.write(`${line}\n`)) await once(stream, 'drain')
       }
     })
     if (stream !== undefined) {
@@ -161,13 +200,46 @@ const exportAudit = defineCommand({
         stream.on('error', reject)
         stream.end(resolve)
       })
-      await terminal.note(`wrote ${count} entries to ${options.out ?? ''}`)
+      await terminal.note(`wrote ${count - 1} entries and the signed head to ${options.out ?? ''}`)
     }
   },
 })
 
-async function* allEntries(owner: OwnerDoor, first = 0): AsyncGenerator<AuditEntry> {
-  for (let from = first; ;) {
+const cut = defineCommand({
+  name: 'audit cut',
+  says: 'Cut off the oldest entries; the chain goes on from a signed checkpoint',
+  options: {
+    before: {
+      value: 'TIME',
+      says: '2027-01-31T12:00:00Z, or how long ago: 90d; default all; cuts at the checkpoint before',
+    },
+  },
+  changes: true,
+  unlocks: true,
+  examples: [
+    ['stronghold audit cut --before 90d --dry-run', 'says how many entries would go'],
+    ['stronghold audit cut', 'all; export them before: stronghold audit export'],
+  ],
+  prints: z.object({ entries: z.int(), from: z.int(), dryRun: z.boolean() }),
+  async run({ options, terminal, io, dryRun, withOwner }) {
+    const { before } = options
+    const at = before === undefined ? {} : { before: moment(before, io.clock.nowMs()) }
+    const { entries, from } = await withOwner((owner) => owner.cutAudit({ ...at, dryRun }))
+    const told = `${entries} ${entries === 1 ? 'entry' : 'entries'}`
+    await terminal.result(
+      { entries, from, dryRun },
+      `${told} ${dryRun ? 'would be cut off' : 'cut off'}; the first that is left is ${from}`,
+    )
+  },
+})
+
+/** A moment, or how long ago. */
+function moment(text: string, nowMs: number): number {
+  return /^\d{4}-/.test(text) ? parseMoment(text, nowMs) : 2 * nowMs - parseMoment(text, nowMs)
+}
+
+async function* allEntries(owner: OwnerDoor): AsyncGenerator<AuditEntry> {
+  for (let from = 0; ;) {
     const entries = await owner.auditEntries({ from, count: PAGE })
     yield* entries
     const last = entries.at(-1)
@@ -237,4 +309,4 @@ function useText([procedure, role, path]: readonly unknown[]): string {
 }
 
 /** What `audit` knows. */
-export const AUDIT_COMMANDS: readonly Command[] = [tail, query, verify, exportAudit]
+export const AUDIT_COMMANDS: readonly Command[] = [tail, query, verify, exportAudit, cut]

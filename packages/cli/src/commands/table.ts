@@ -22,6 +22,7 @@ import { RULE_COMMANDS } from './rule.ts'
 import { TOKEN_COMMANDS } from './token.ts'
 import { SIGNING_COMMANDS } from './signing.ts'
 import { status } from './status.ts'
+import { SYNC_COMMANDS } from './sync.ts'
 import { tour } from './tour.ts'
 import { LIFE_COMMANDS } from './up.ts'
 import { STORE_COMMANDS } from './store.ts'
@@ -53,5 +54,6 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...GRANT_COMMANDS,
   ...AUDIT_COMMANDS,
   ...RECEIPT_COMMANDS,
+  ...SYNC_COMMANDS,
   ...CONFIG_COMMANDS,
 ])

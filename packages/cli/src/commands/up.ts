@@ -70,6 +70,19 @@ async function stay(call: UpCall): Promise<void> {
   if (keeper !== undefined && isUnlocked && !call.json && io.stdout.isTerminal) {
     ends.push(watched(call, keeper.owner, closing.signal))
   }
+  if (keeper !== undefined) {
+    const { scheduleSyncs } = await import('../daemon/syncs.ts')
+    const note = (text: string): void => void terminal.note(`sync: ${text}`)
+    const node = serving.door
+    void scheduleSyncs({
+      owner: keeper.owner,
+      node,
+      home,
+      clock: io.clock,
+      note,
+      signal: closing.signal,
+    })
+  }
   const why = await Promise.race(ends)
   closing.abort()
   terminal.endProgress()

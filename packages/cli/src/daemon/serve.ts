@@ -5,7 +5,7 @@
 import { openKeeper } from '@stronghold/guard/keeper'
 import type { Keeper } from '@stronghold/guard/keeper'
 import { DoorError, openSocket } from '@stronghold/guard/socket'
-import { servePairing, serveVault } from '@stronghold/remote'
+import { servePairing, serveSync, serveVault } from '@stronghold/remote'
 import type { PairingDoor } from '@stronghold/remote'
 
 import { noteInBook } from '../book.ts'
@@ -70,6 +70,7 @@ export async function serve(init: ServeInit): Promise<Serving> {
   started.defer(() => running.node.stop())
   if (keeper !== undefined) {
     started.use(serveVault(running.node, keeper))
+    started.use(serveSync(running.node, keeper))
     const pairing = started.use(servePairing(running.node, noted(keeper, home)))
     const closing = new AbortController()
     started.defer(() => {

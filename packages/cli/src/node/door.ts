@@ -19,10 +19,18 @@ import type { PeersDoor } from './peers.ts'
 import { RELAY_METHODS, relayOf } from './relay.ts'
 import type { RelayDoor } from './relay.ts'
 import type { RunningNode } from './running.ts'
+import { SYNC_METHODS, syncOf } from './sync.ts'
+import type { SyncDoor } from './sync.ts'
 import { watchNode } from './watch.ts'
 
 /** What can be asked of a node, here or in a daemon. */
-export type NodeDoor = LifeDoor & AskingDoor & PairingDoor & PeersDoor & NetDoor & RelayDoor
+export type NodeDoor = LifeDoor &
+  AskingDoor &
+  PairingDoor &
+  PeersDoor &
+  NetDoor &
+  RelayDoor &
+  SyncDoor
 
 /** Every method of the node door. */
 export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
@@ -32,6 +40,7 @@ export const NODE_METHODS: DoorTable<NodeDoor> = Object.freeze({
   ...PEERS_METHODS,
   ...NET_METHODS,
   ...RELAY_METHODS,
+  ...SYNC_METHODS,
 })
 
 /** The door of a node in this process. */
@@ -44,6 +53,7 @@ export function nodeDoorOf(running: RunningNode): NodeDoor {
     ...peersOf(running, watch),
     ...netOf(running, watch),
     ...relayOf(running),
+    ...syncOf(running),
   }
 }
 

@@ -218,13 +218,47 @@ describe('audit', () => {
     ).not.toEqual([])
   })
 
-  test('verifies, and every entry is written out', async () => {
+  test('verifies, and so does what is written out, without the vault', async () => {
     const { stdout } = await machine.done('audit verify')
     expect(stdout).toMatch(/^\d+ entries, none missing, changed or moved; the head is signed\n$/)
     await machine.done('audit export --out audit.jsonl')
     const lines = readFileSync(machine.path('audit.jsonl'), 'utf8').trimEnd().split('\n')
-    const positions = lines.map((line) => JSON.parse(line).position as number)
+    const positions = lines.slice(0, -1).map((line) => JSON.parse(line).position as number)
     expect(positions).toEqual(positions.map((_, index) => index))
+    expect((await machine.done('audit export')).stdout).toBe(
+      readFileSync(machine.path('audit.jsonl'), 'utf8'),
+    )
+    using elsewhere = new Machine()
+    const { head } = JSON.parse(lines.at(-1) ?? '') as { head: { publicKey: string } }
+    const from = `audit verify --from ${machine.path('audit.jsonl')}`
+    const verified = await elsewhere.done(from)
+    expect(verified.stdout).toBe(stdout)
+    expect(verified.stderr).toContain(`signed by ${head.publicKey}`)
+    const named = await elsewhere.done(`${from} --key ${head.publicKey} --json`)
+    expect(named.json).toMatchObject({ entries: positions.length, signed: true, faults: [] })
+    expect((await elsewhere.run(`${from} --key ${'00'.repeat(32)}`)).exit).toBe(11)
+    writeFileSync(machine.path('audit.jsonl'), lines.toSpliced(2, 1).join('\n'))
+    const lacking = await elsewhere.run(from)
+    expect(lacking.exit).toBe(11)
+    expect(lacking.stderr).toContain('missing')
+    expect((await machine.run('audit verify --key 00')).exit).toBe(2)
+  })
+
+  test('is cut at a checkpoint, after being asked how much would go, and verifies on', async () => {
+    using home = await new Machine().init()
+    await home.done('key create release/app')
+    const { json } = await home.done('audit cut --dry-run --json')
+    expect(json).toMatchObject({ dryRun: true })
+    expect(json.entries).toBeGreaterThan(1)
+    expect((await home.done('audit cut --dry-run --json')).json).toEqual(json)
+    expect((await home.done('audit cut --before 1d --json')).json.entries).toBe(0)
+    expect((await home.done('audit cut --json')).json).toEqual({ ...json, dryRun: false })
+    expect((await home.done('audit verify --json')).json).toMatchObject({ faults: [] })
+    await home.done('audit export --out cut.jsonl')
+    expect(readFileSync(home.path('cut.jsonl'), 'utf8')).toContain(
+      `{"v":1,"position":${json.from},`,
+    )
+    await home.done('audit verify --from cut.jsonl')
   })
 
   test('a witness that is no head is refused', async () => {

@@ -1,0 +1,116 @@
+/**
+ * Runs partnerships by themselves: those with a rhythm when it is due, those that follow changes when the vault has moved on.
+ * One run at a time; a partner that fails is left alone for longer and longer. Whether it may, labels and rules say.
+ */
+import { createHash } from 'node:crypto'
+
+import { toHex } from '@stronghold/core'
+import type { OwnerDoor, SyncPartnership } from '@stronghold/guard'
+import type { Clock } from '@stronghold/vault'
+
+import { failureOf } from '../failure.ts'
+import type { Home } from '../home.ts'
+import { MAX_SYNC_PAUSE_MS, MIN_SYNC_PAUSE_MS } from '../limits.ts'
+import type { NodeDoor } from '../node/door.ts'
+import { runPartnership } from '../sync-run.ts'
+
+/** What runs need. */
+export interface SyncsInit {
+  readonly owner: OwnerDoor
+  readonly node: NodeDoor
+  readonly home: Home
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Told what went wrong, in one sentence, once for each kind of failure. */
+  note(text: string): void
+}
+
+/** How it went with one partnership. */
+export interface Past {
+  /** When the last run ended, and what the vault held then. */
+  readonly atMs: number
+  readonly held: string
+  readonly failures: number
+}
+
+/** Looks every few seconds, until the signal fires. A vault that is locked rests. */
+export async function scheduleSyncs(init: SyncsInit): Promise<void> {
+  const { clock, signal } = init
+  const past = new Map<string, Past>()
+  let lastNote = ''
+  while (!signal.aborted) {
+    try {
+      await runDue(init, past)
+      lastNote = ''
+    } catch (error) {
+      const { message, reason } = failureOf(error)
+      const text = reason === undefined ? message : `${message}: ${reason}`
+      if (!signal.aborted && text !== lastNote) init.note(text)
+      lastNote = text
+    }
+    await pause(clock, MIN_SYNC_PAUSE_MS, signal)
+  }
+}
+
+async function runDue(init: SyncsInit, past: Map<string, Past>): Promise<void> {
+  const { owner, clock, signal } = init
+  if ((await owner.status()).locked) return
+  const all = await owner.syncList()
+  for (const name of past.keys()) {
+    if (!all.some((one) => one.name === name)) past.delete(name)
+  }
+  const held = all.some(({ onChange }) => onChange) ? await heldBy(owner) : ''
+  for (const one of all) {
+    if (signal.aborted || !isDue(one, past.get(one.name), clock.nowMs(), held)) continue
+    const failures = past.get(one.name)?.failures ?? 0
+    try {
+      await runPartnership({ ...init, name: one.name })
+      // What the run itself wrote is no change.
+      past.set(one.name, { atMs: clock.nowMs(), held: await heldBy(owner), failures: 0 })
+    } catch (error) {
+      past.set(one.name, { atMs: clock.nowMs(), held, failures: failures + 1 })
+      throw error
+    }
+  }
+}
+
+/** What the vault holds, in a few bytes: not its generation, which moves with every request that it answers. */
+async function heldBy(owner: OwnerDoor): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { id, path, version, minimum, versions, egress, sync } of await owner.records()) {
+    hash.update(JSON.stringify([toHex(id), path, version, minimum, versions, egress, sync]))
+  }
+  return hash.digest('base64')
+}
+
+/** Is it time. Exported for its test. */
+export function isDue(
+  { paused, why, everyMs, onChange, lastRunAtMs = 0 }: SyncPartnership,
+  past: Past | undefined,
+  nowMs: number,
+  held: string,
+): boolean {
+  // What a person has to decide no run decides.
+  if (paused || why === 'rolled-back' || why === 'unseen' || why === 'key') return false
+  if (past !== undefined && past.failures > 0) {
+    const waitMs = Math.min(MIN_SYNC_PAUSE_MS * 2 ** past.failures, MAX_SYNC_PAUSE_MS)
+    if (nowMs < past.atMs + waitMs) return false
+  }
+  const isPeriodOver = everyMs !== undefined && nowMs >= (past?.atMs ?? lastRunAtMs) + everyMs
+  return isPeriodOver || (onChange && past?.held !== held)
+}
+
+function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  const over = Promise.withResolvers<undefined>()
+  const stop = clock.setTimer(ms, () => {
+    over.resolve(undefined)
+  })
+  const giveUp = (): void => {
+    stop()
+    over.resolve(undefined)
+  }
+  signal.addEventListener('abort', giveUp, { once: true })
+  return over.promise.finally(() => {
+    signal.removeEventListener('abort', giveUp)
+  })
+}
