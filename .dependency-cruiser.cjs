@@ -55,6 +55,8 @@ module.exports = {
         pathNot: [
           '^packages/$1/',
           '^packages/[^/]+/src/(index|testing|libp2p|connect|proofs|catalog/index)\\.ts$',
+          // Entries `keeper`, `owner` and `socket` of guard.
+          '^packages/guard/src/keeper/(client|owner-client|socket-entry)\\.ts$',
         ],
       },
     },
