@@ -23,17 +23,18 @@ function* linesIn(path: string): Generator<string, void> {
     let begun: Buffer[] = []
     let length = 0
     for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) {
-      let at = 0
-      for (let end = piece.indexOf(LINE_END); end >= 0 && end < read;) {
-        yield Buffer.concat([...begun, piece.subarray(at, end)]).toString('utf8')
+      for (let at = 0; at < read;) {
+        const found = piece.subarray(0, read).indexOf(LINE_END, at)
+        const end = found < 0 ? read : found
+        length += end - at
+        if (length > MAX_AUDIT_LINE_BYTES) throw tooLong(path)
+        begun.push(Buffer.from(piece.subarray(at, end)))
+        at = end + 1
+        if (found < 0) continue
+        yield Buffer.concat(begun).toString('utf8')
         begun = []
         length = 0
-        at = end + 1
-        end = piece.indexOf(LINE_END, at)
       }
-      length += read - at
-      if (length > MAX_AUDIT_LINE_BYTES) throw tooLong(path)
-      if (at < read) begun.push(Buffer.from(piece.subarray(at, read)))
     }
     if (begun.length > 0) yield Buffer.concat(begun).toString('utf8')
   } finally {

@@ -3,10 +3,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 
 import { expect, test } from 'vitest'
 
+import { fileLines } from '../src/audit-file.ts'
 import { readBook, writeBook } from '../src/book.ts'
 import { Failure } from '../src/failure.ts'
 import { locateHome, socketsOf } from '../src/home.ts'
 import {
+  MAX_AUDIT_LINE_BYTES,
   MAX_BOOK_PEERS,
   MAX_INPUT_BYTES,
   MAX_SECRET_BYTES,
@@ -70,4 +72,14 @@ test('inputs, secrets and chains at their limits', async () => {
     })
   await machine.done('proc run --json', { stdin: chain(MAX_STEPS) })
   expect((await machine.run('proc run', { stdin: chain(MAX_STEPS + 1) })).exit).toBe(2)
+})
+
+test('a line of an export has MAX_AUDIT_LINE_BYTES and no more', () => {
+  using machine = new Machine()
+  const path = machine.path('audit.jsonl')
+  const longest = 'a'.repeat(MAX_AUDIT_LINE_BYTES)
+  writeFileSync(path, `first\n\n${longest}\nlast`)
+  expect([...fileLines(path)].map(({ length }) => length)).toEqual([5, 0, longest.length, 4])
+  writeFileSync(path, `first\n${longest}a\n`)
+  expect(() => [...fileLines(path)]).toThrow(Failure)
 })
