@@ -12,6 +12,8 @@ import { writeOutput } from './data.ts'
 import { Failure, quoted } from './failure.ts'
 import { toJson } from './json-bytes.ts'
 import { toBase64 } from './lists.ts'
+import { askedShape, printReceiptFile } from './receipt-file.ts'
+import type { AskedSignature } from './receipt-file.ts'
 
 /** What is made of the outputs. */
 const KINDS = [
@@ -34,6 +36,8 @@ export interface Delivery {
   readonly receipt: string | null
   /** How it is written, or what it is about, where the kind leaves that open. */
   readonly as: string | null
+  /** What was asked, where that goes beside the receipt. */
+  readonly asked?: AskedSignature
 }
 
 /** The same as it is kept. */
@@ -42,6 +46,7 @@ export const deliveryShape: z.ZodType<Delivery> = z.strictObject({
   out: z.string().max(4096).nullable(),
   receipt: z.string().max(4096).nullable(),
   as: z.string().max(4096).nullable(),
+  asked: askedShape.exactOptional(),
 })
 
 /** What came of a request. */
@@ -115,7 +120,7 @@ interface Rendered {
  */
 export async function deliver(
   call: Pick<Call, 'io' | 'terminal' | 'json'>,
-  { kind, out, receipt: file, as }: Delivery,
+  { kind, out, receipt: file, as, asked }: Delivery,
   { outputs, receipt }: Outcome,
   { peer, request, says }: Origin,
 ): Promise<void> {
@@ -133,8 +138,8 @@ export async function deliver(
         reason: 'the answer came without a receipt',
       })
     }
-    const text = JSON.stringify({ v: 1, peer, request, receipt: toBase64(receipt) })
-    await writeOutput(call, file, encodeUtf8(`${text}\n`))
+    const text = printReceiptFile({ receipt, asked, outputs }, { peer, request })
+    await writeOutput(call, file, encodeUtf8(text))
   }
   if (result !== undefined) await terminal.result(result, '')
   else {

@@ -14,8 +14,8 @@ import { Failure, quoted } from './failure.ts'
 import { toBase64 } from './lists.ts'
 import { MAX_INPUT_BYTES } from './limits.ts'
 
-/** JSON as a procedure takes it. @param cwd - what files are relative to */
-export function fromJson(value: unknown, cwd: string): unknown {
+/** JSON as a procedure takes it. @param cwd - what files are relative to; with `null`, none is read */
+export function fromJson(value: unknown, cwd: string | null): unknown {
   if (Array.isArray(value)) return value.map((one) => fromJson(one, cwd))
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value)
@@ -30,6 +30,7 @@ export function fromJson(value: unknown, cwd: string): unknown {
       case 'text':
         return encodeUtf8(text)
       case 'file': {
+        if (cwd === null) break
         const path = resolve(cwd, text)
         if (statSync(path).size > MAX_INPUT_BYTES) throw tooLong(text)
         return new Uint8Array(readFileSync(path))

@@ -16,6 +16,7 @@ import type { NodeDoor } from './node/door.ts'
 import { peerTarget } from './node/target.ts'
 import { runAll, tellSteps, wouldTouch } from './procedures.ts'
 import type { NamedStep } from './procedures.ts'
+import { askedOf } from './receipt-file.ts'
 import { refusal } from './refusals.ts'
 import { forgetRequest, readRequests, requestOf, shortName, writeRequest } from './requests.ts'
 import type { AskedRequest } from './requests.ts'
@@ -86,13 +87,15 @@ async function useOwn(
     })
   }
   const { reason } = call.options
+  const asked = askedOf(steps, { reason: reason ?? '', timeoutMs: 0 })
   const outcome = await call.withOwner((owner) =>
     runAll(owner, steps, {
       ...(reason === undefined ? {} : { reason }),
       ...(delivery.receipt === null ? {} : { receipt: true }),
     }),
   )
-  await deliver(call, delivery, outcome, { peer: null, request: null })
+  const whole = { ...delivery, ...(asked === undefined ? {} : { asked }) }
+  await deliver(call, whole, outcome, { peer: null, request: null })
 }
 
 async function ask(
@@ -112,6 +115,11 @@ async function ask(
     })
   }
   const askedAtMs = io.clock.nowMs()
+  const kept =
+    delivery.receipt === null
+      ? undefined
+      : askedOf(steps, { reason: options.reason ?? '', timeoutMs })
+  const whole = { ...delivery, ...(kept === undefined ? {} : { asked: kept }) }
   const request: AskedRequest = {
     id: given ?? randomBytes(16).toString('hex'),
     peer: target.peer,
@@ -123,7 +131,7 @@ async function ask(
     state: 'sent',
     isRepeatable: given !== undefined,
     delivery: {
-      ...delivery,
+      ...whole,
       out: absolute(call, delivery.out),
       receipt: absolute(call, delivery.receipt),
     },
@@ -133,7 +141,7 @@ async function ask(
   const { id, reason } = request
   const asked = { id, steps, reason, timeoutMs, receipt: delivery.receipt !== null }
   await call.withNode((node) =>
-    follow({ ...call, node, target }, request, delivery, {
+    follow({ ...call, node, target }, request, whole, {
       begin: (signal) => node.submit(target, asked, { signal }),
       waits: options['no-wait'] !== true,
     }),

@@ -7,6 +7,7 @@ import type { HashedRequest, ReceiptCrypto } from '@stronghold/guard/proofs'
 import { openEnvelope } from '@stronghold/p2p'
 import { footprint, formatTags, procedureOf } from '@stronghold/vault/catalog'
 
+import { digested } from './digest.ts'
 import { RemoteError } from './errors.ts'
 import type { SubmitMessage } from './messages.ts'
 import type { Outputs } from './request.ts'
@@ -50,7 +51,9 @@ export async function assertReceipt(
 ): Promise<void> {
   const { peer, requester, vault, key, id, message, outputs } = proven
   const request =
-    message === undefined ? {} : { request: sha256(requestBytes(hashedOf(proven, message))) }
+    message === undefined
+      ? {}
+      : { request: hashOfRequest({ ...message, vault, peer: requester, id }) }
   const about = { requester, vault, key, id, outputs, ...request }
   const verdict = await verifyReceipt(receipt, about, crypto)
   if (!verdict.valid) throw invalid(verdict.fault)
@@ -60,12 +63,29 @@ export async function assertReceipt(
   }
 }
 
-/** What the request's hash is over (`approvals.md`). */
-function hashedOf({ vault, requester }: Proven, message: SubmitMessage): HashedRequest {
-  const { id, steps, reason, timeoutMs } = message
+/** A request, as whoever asked knows it. */
+export type KnownRequest = Omit<HashedRequest, 'footprint' | 'formats'>
+
+/**
+ * The hash of a request (`approvals.md`), 32 bytes, by which `verifyReceipt` knows whether a receipt is about it: over its
+ * inputs as they are sent, where a long message of an SSHSIG goes by its digest. With an empty peer it is one of the owner's.
+ */
+export function hashOfRequest({
+  vault,
+  peer,
+  id,
+  steps: asked,
+  reason,
+  timeoutMs,
+}: KnownRequest): Uint8Array {
+  // The owner's go to the vault as they are.
+  const steps =
+    peer === ''
+      ? asked
+      : asked.map((step) => ({ ...step, input: digested(step.procedure, step.input) }))
   const chain = steps.flatMap(({ procedure, input }) => {
     const found = procedureOf(procedure)
-    return found === undefined ? [] : { procedure: found, input }
+    return found === undefined ? [] : [{ procedure: found, input }]
   })
   const places = footprint(chain).map(
     ({ procedure, role, path }) => [procedure, role, path.toString()] as const,
@@ -73,16 +93,8 @@ function hashedOf({ vault, requester }: Proven, message: SubmitMessage): HashedR
   const formats = new Set(
     chain.flatMap(({ procedure, input }) => formatTags(procedure.name, input)),
   )
-  return {
-    vault,
-    peer: requester,
-    id,
-    steps,
-    footprint: places,
-    formats: [...formats],
-    reason,
-    timeoutMs,
-  }
+  const all = { vault, peer, id, steps, footprint: places, formats: [...formats] }
+  return sha256(requestBytes({ ...all, reason, timeoutMs }))
 }
 
 function invalid(fault: string): RemoteError {

@@ -8,9 +8,11 @@ import { z } from 'zod'
 import { inBook, readBook } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
-import { readWhole } from '../data.ts'
+import { readInput, readWhole } from '../data.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
+import { readReceiptFile, stepOf } from '../receipt-file.ts'
+import type { ReceiptFile } from '../receipt-file.ts'
 import { remote } from '../terminal.ts'
 
 /** Longest file that is read, in bytes: a receipt of 512 KiB as base64. */
@@ -38,7 +40,7 @@ const show = defineCommand({
   prints: z.object(shape),
   async run(call) {
     const { decodeReceipt } = await import('@stronghold/guard')
-    const receipt = decodeReceipt(await read(call))
+    const receipt = decodeReceipt((await read(call)).receipt)
     await call.terminal.result(asJson(receipt), table(call, receipt))
     await call.terminal.note('not checked: stronghold receipt verify')
   },
@@ -51,21 +53,34 @@ const verify = defineCommand({
   options: {
     peer: { value: 'PEER', says: 'name or id of the Stronghold that gave it' },
     key: { value: 'HEX', says: "the vault's key, where it is known from elsewhere" },
+    in: { value: 'FILE', says: 'what was signed: this very file' },
   },
   examples: [
-    ['stronghold receipt verify r.json --peer home', 'home is a name of the book'],
+    [
+      'stronghold receipt verify r.json --peer home --in app.tgz',
+      'that home, a name of the book, signed this file',
+    ],
     ['stronghold receipt verify r.json --json', 'says by whom it is vouched for'],
   ],
-  prints: z.object({ ...shape, valid: z.boolean(), by: z.string().nullable() }),
+  prints: z.object({
+    ...shape,
+    valid: z.boolean(),
+    by: z.string().nullable(),
+    in: z.string().nullable(),
+  }),
   async run(call) {
     const { options, operands, terminal } = call
-    const bytes = await read(call)
+    const file = await read(call)
     const { verifyReceipt } = await import('@stronghold/guard')
     const verdict = await verifyReceipt(
-      bytes,
+      file.receipt,
       {
         ...(options.peer === undefined ? {} : { peer: await peerNamed(call, options.peer) }),
         ...(options.key === undefined ? {} : { key: fromHex(options.key) }),
+        ...(file.outputs === undefined ? {} : { outputs: file.outputs }),
+        ...(options.in === undefined
+          ? {}
+          : { request: await requestAbout(call, file, options.in) }),
       },
       await receiptCrypto(),
     )
@@ -80,9 +95,10 @@ const verify = defineCommand({
       )
     }
     const { receipt, certifiedBy } = verdict
+    const signed = options.in === undefined ? '' : `; what was signed is ${quoted(options.in)}`
     await terminal.result(
-      { ...asJson(receipt), valid: true, by: certifiedBy ?? null },
-      `valid, given by ${certifiedBy ?? 'the key that was named'}\n${table(call, receipt)}`,
+      { ...asJson(receipt), valid: true, by: certifiedBy ?? null, in: options.in ?? null },
+      `valid, given by ${certifiedBy ?? 'the key that was named'}${signed}\n${table(call, receipt)}`,
     )
     if (options.peer === undefined && options.key === undefined) {
       await terminal.note('whether that is whom you meant, you decide; or name it by --peer')
@@ -91,20 +107,30 @@ const verify = defineCommand({
 })
 
 /** A receipt as bytes, or as JSON that holds it in base64. */
-async function read(call: Call): Promise<Uint8Array> {
-  const bytes = await readWhole(call, call.operands[0], MAX_FILE_BYTES)
-  // A receipt begins with a CBOR map, which no text begins with.
-  if (bytes[0] !== '{'.charCodeAt(0)) return bytes
-  const bad = new Failure('usage', 'cannot read the receipt', { reason: 'it is JSON without one' })
-  let json: unknown
-  try {
-    json = JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    throw bad
+async function read(call: Call): Promise<ReceiptFile> {
+  return readReceiptFile(await readWhole(call, call.operands[0], MAX_FILE_BYTES))
+}
+
+/** The hash of the request that the receipt would be about, had this input been signed. @throws `Failure` */
+async function requestAbout(
+  call: Call,
+  { receipt, asked }: ReceiptFile,
+  input: string,
+): Promise<Uint8Array> {
+  if (asked === undefined) {
+    throw new Failure('usage', 'cannot use --in', {
+      reason: 'the receipt is not one with what was asked beside it',
+      hint: 'take the file that sign --receipt FILE wrote',
+    })
   }
-  const { receipt } = json as { receipt?: unknown }
-  if (typeof receipt !== 'string') throw bad
-  return new Uint8Array(Buffer.from(receipt, 'base64'))
+  const { decodeReceipt } = await import('@stronghold/guard')
+  const { hashOfRequest } = await import('@stronghold/remote/connect')
+  const step = stepOf(asked, await readInput(call, input))
+  // What is too long to have been handed over is no request's.
+  if (step === undefined) return new Uint8Array(32)
+  const { vault, peer, id } = decodeReceipt(receipt).leaf
+  const { reason, timeoutMs } = asked
+  return hashOfRequest({ vault, peer, id, steps: [step], reason, timeoutMs })
 }
 
 async function peerNamed({ home }: Call, text: string): Promise<string> {

@@ -74,7 +74,9 @@ export async function playTour(io: Io, terminal: Terminal): Promise<Tour> {
   const other = await stage.play('ci', ['stronghold', 'sign', 'home:other/key', '--in', 'app.tgz'])
   if (other.exit !== 3)
     throw otherwise(`a denied signature ended with ${other.exit} and not with 3`)
-  await stage.done('ci', ['stronghold', 'receipt', 'verify', 'r.json', '--peer', 'home'])
+  await stage.done('ci', [
+    ...['stronghold', 'receipt', 'verify', 'r.json', '--peer', 'home', '--in', 'app.tgz'],
+  ])
   await stage.done('home', ['stronghold', 'audit', 'verify'])
   await stage.done('home', ['stronghold', 'down'])
   return { verifiedBy }

@@ -68,6 +68,9 @@ describe('with rules', () => {
     )
     expect(told).toContain('Good "file" signature for release/app')
     expect((await ci.done('receipt verify r.json --peer home')).stdout).toContain('valid')
+    const { stdout: proven } = await ci.done('receipt verify r.json --peer home --in app.tgz')
+    expect(proven).toContain('; what was signed is "app.tgz"\n')
+    expect(readFileSync(ci.path('r.json'), 'utf8')).not.toContain('message')
     expect((await ci.done('verify home:release/app --sig app.tgz.sig --in app.tgz')).stdout).toBe(
       'valid\n',
     )
@@ -76,12 +79,47 @@ describe('with rules', () => {
   test('a large file goes by its digest, and verifies there', async () => {
     const { ci } = both
     writeFileSync(ci.path('large'), new Uint8Array(300_000).fill(0x61))
-    const signing = ci.run('sign home:release/app --in large --out large.sig')
+    const signing = ci.run('sign home:release/app --in large --out large.sig --receipt large.json')
     await both.decide('once')
     expect((await signing).exit).toBe(0)
+    await ci.done('receipt verify large.json --peer home --in large')
+    for (const length of [300_001, 300]) {
+      writeFileSync(ci.path('other'), new Uint8Array(length).fill(0x61))
+      const other = await ci.run('receipt verify large.json --peer home --in other')
+      expect(other.exit).toBe(11)
+      expect(other.stderr).toContain('it is about a request that says something else')
+    }
     expect((await ci.run('verify home:release/app --sig large.sig --in large')).exit).toBe(0)
     expect((await ci.run('verify home:release/app --sig large.sig --in app.tgz')).exit).toBe(11)
     expect((await ci.run('sign home:release/app --format raw --in large')).exit).toBe(12)
+  })
+
+  test('a receipt is of one file, of one answer, and of nothing that was changed beside it', async () => {
+    const { ci } = both
+    writeFileSync(ci.path('middle'), new Uint8Array(60_000).fill(0x62))
+    const signing = ci.run('sign home:release/app --in middle --receipt middle.json --reason why')
+    await both.decide('once')
+    expect((await signing).exit).toBe(0)
+    const verify = (what: string) => ci.run(`receipt verify ${what} --peer home`)
+    expect((await verify('middle.json --in middle')).exit).toBe(0)
+    expect((await verify('middle.json --in app.tgz')).exit).toBe(11)
+    expect((await verify('middle.json --in large')).exit).toBe(11)
+    const file = JSON.parse(readFileSync(ci.path('middle.json'), 'utf8')) as {
+      asked: { input: object }
+      outputs: object[]
+    }
+    const written = async (changed: object, line: string) => {
+      writeFileSync(ci.path('changed.json'), JSON.stringify({ ...file, ...changed }))
+      return await verify(`changed.json ${line}`)
+    }
+    const { asked, outputs } = file
+    expect((await written({ asked: { ...asked, reason: '' } }, '--in middle')).exit).toBe(11)
+    const input = { ...asked.input, key: 'release/other' }
+    expect((await written({ asked: { ...asked, input } }, '--in middle')).exit).toBe(11)
+    const answer = await written({ outputs: [{ ...outputs[0], version: 2 }] }, '')
+    expect(answer.exit).toBe(11)
+    expect(answer.stderr).toContain('it is about another answer')
+    expect((await written({ asked: undefined }, '--in middle')).exit).toBe(2)
   })
 
   test('encrypt, decrypt, random and a chain at another Stronghold', async () => {
@@ -129,7 +167,7 @@ describe('with rules', () => {
     expect(exit).toBe(0)
     expect(stderr).toContain(`wrote ${ci.path('later.sig')}, ${ci.path('later.json')}`)
     expect((await ci.run('verify home:release/app --sig later.sig --in app.tgz')).exit).toBe(0)
-    await ci.done('receipt verify later.json --peer home')
+    await ci.done('receipt verify later.json --peer home --in app.tgz')
     expect((await ci.done(`request show ${name} --json`)).json.state).toBe('done')
     // What has arrived is not kept there.
     const again = await ci.run(`request wait ${name}`)

@@ -211,6 +211,19 @@ describe('sign', () => {
     )
   })
 
+  test('the receipt shows that it is about that very file, short or long', async () => {
+    for (const [name, length] of [
+      ['short', 100],
+      ['long', 100_000],
+    ] as const) {
+      writeFileSync(machine.path(name), new Uint8Array(length))
+      await machine.done(`sign release/app --in ${name} --out sig --receipt own.json --reason why`)
+      await machine.done(`receipt verify own.json --in ${name}`)
+      writeFileSync(machine.path(name), new Uint8Array(length + 1))
+      expect((await machine.run(`receipt verify own.json --in ${name}`)).exit).toBe(11)
+    }
+  })
+
   test('a large input in a format without a hash is over the limit', async () => {
     writeFileSync(machine.path('large'), new Uint8Array(70_000))
     const { exit, stderr } = await machine.run('sign release/app --format raw --in large')

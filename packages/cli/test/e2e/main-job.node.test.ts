@@ -106,7 +106,7 @@ describe('a signature from elsewhere', () => {
       }
       writeFileSync(place.path('r.cbor'), Buffer.from(receipt, 'base64'))
       execFileSync(process.execPath, [VERIFY_RECEIPT, place.path('r.cbor'), home.peer])
-      ci('receipt verify r.json --peer home')
+      ci('receipt verify r.json --peer home --in app.tgz')
       expect(at('audit verify').stdout).toContain('none missing, changed or moved')
     },
   )
