@@ -9,8 +9,10 @@ import type { Labels, RecordType, Usage } from '@stronghold/vault/catalog'
 import type { Direction } from './rules/diff.ts'
 import type { WrittenRule } from './rules/parse.ts'
 import type { Effect } from './rules/rule.ts'
+import type { BackupOwnerDoor } from './backups/doors.ts'
 import type { SyncNetworkDoor, SyncOwnerDoor } from './sync/doors.ts'
 
+export type * from './backups/doors.ts'
 export type * from './sync/doors.ts'
 
 /** A guard in front of one vault. */
@@ -158,6 +160,9 @@ export interface GuardStatus {
   readonly auditBytes: number | undefined
   /** Does whoever approves have to show again what unlocks the vault. */
   readonly confirms: boolean
+  /** When a backup was written last, and when one was last proven by a drill; not told while locked. */
+  readonly lastBackupAtMs?: number
+  readonly lastProvenRestoreAtMs?: number
 }
 
 /** A peer that the owner knows. */
@@ -320,7 +325,7 @@ export type UnlockBy =
   | { readonly by: 'key-file'; readonly path: string }
 
 /** What the owner at the machine may ask. Every call is audited; an `approver` is refused all but what says so. */
-export interface OwnerDoor extends SyncOwnerDoor {
+export interface OwnerDoor extends SyncOwnerDoor, BackupOwnerDoor {
   /** Approvers too. Public key to which secrets are sealed; made anew at each start. */
   boxKey(): Promise<Uint8Array>
   /** Approvers too. */

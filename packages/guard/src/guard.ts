@@ -17,6 +17,7 @@ import {
   SEND_AGAIN,
   TOO_MANY,
 } from './answers.ts'
+import { BackupOffice } from './backups/office.ts'
 import { Batch } from './batch.ts'
 import { Book } from './book.ts'
 import { Confirms } from './confirms.ts'
@@ -34,6 +35,7 @@ import type {
 import { requestKey } from './held.ts'
 import type { HeldRequest } from './held.ts'
 import { dropNotes, takeNotes } from './intake.ts'
+import { Journal } from './journal.ts'
 import { Knocks } from './knocks.ts'
 import { Ledger } from './ledger.ts'
 import { DEFAULT_GUARD_LIMITS } from './limits.ts'
@@ -79,6 +81,7 @@ interface Open {
   readonly trail: Trail
   readonly ledger: Ledger
   readonly sync: SyncOffice
+  readonly backups: BackupOffice
 }
 
 /** The words that rules may use: those of the catalog, and synchronisation. */
@@ -376,7 +379,11 @@ class LocalGuard implements Guard, NetworkDoor {
         peers: new Set(peers.map(({ peer }) => peer)),
       })
       for (const { reserved } of book.requests()) ledger.reserveStanding(reserved)
-      return { book, ledger, trail: new Trail(tx, vault, limits), partners: new Partners(tx) }
+      const trail = new Trail(tx, vault, limits)
+      if (ledger.restored) {
+        trail.append(tx, new Journal(), 'restored', { by: 'backup', epoch: tx.epoch })
+      }
+      return { book, ledger, trail, partners: new Partners(tx) }
     })
     const vaultId = vault.head().vault
     const desk = new Desk({ vault, vaultId, limits, ...parts })
@@ -393,7 +400,9 @@ class LocalGuard implements Guard, NetworkDoor {
     })
     const nowMs = (): number => this.#clock.nowMs()
     const sync = new SyncOffice({ vault, peer: this.#peer, desk, batch, nowMs, ...parts })
-    this.#open = { ...parts, desk, batch, sync }
+    const secrets = this.#secrets
+    const backups = new BackupOffice({ vault, desk, batch, secrets, nowMs, trail: parts.trail })
+    this.#open = { ...parts, desk, batch, sync, backups }
     this.#checkpoint(this.#open)
     this.#arm()
   }

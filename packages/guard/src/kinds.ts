@@ -14,6 +14,7 @@ export const KINDS = {
   kept: 25,
   partnership: 32,
   syncConflict: 33,
+  backups: 34,
 } as const
 
 /** Kinds of readable rows that are the guard's (`vault-format.md §2.1`). Those below 16 are checked at unlock. */

@@ -197,3 +197,12 @@ export const MAX_SYNC_CHANGES = 10_000
 export const SYNC_UNSEEN_MS: number = 180 * 86_400_000
 /** Records whose digests are computed in one turn of the event loop. */
 export const SYNC_DIGEST_TURN = 256
+
+// ---------------------------------------------------------------- backups, constants
+
+/** Files of backups that are remembered. The oldest are forgotten. */
+export const MAX_BACKUP_NOTES = 64
+/** Records that a comparison or a drill names, of each sort. The rest is counted. */
+export const MAX_BACKUP_NAMES = 1000
+/** Most recipients of one backup. More are `invalid_argument`. */
+export const MAX_BACKUP_RECIPIENTS = 64

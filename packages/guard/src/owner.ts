@@ -8,6 +8,19 @@ import type { Clock, Credential, OpenVault } from '@stronghold/vault'
 import { procedureOf } from '@stronghold/vault/catalog'
 
 import type { AuditFacts } from './audit/entry.ts'
+import type {
+  BackupCompared,
+  BackupDrilled,
+  BackupNote,
+  BackupReading,
+  BackupRestored,
+  BackupRestoring,
+  BackupSaid,
+  BackupTurn,
+  BackupWriting,
+} from './backups/doors.ts'
+import type { BackupOffice } from './backups/office.ts'
+import { turnsOf } from './backups/turns.ts'
 import type { Batch } from './batch.ts'
 import type { Book } from './book.ts'
 import type { Confirms } from './confirms.ts'
@@ -70,6 +83,7 @@ export interface OpenParts {
   readonly trail: Trail
   readonly ledger: Ledger
   readonly sync: SyncOffice
+  readonly backups: BackupOffice
 }
 
 /** What the owner door is made of. */
@@ -128,6 +142,7 @@ export class OwnerDesk implements OwnerDoor {
       intake: this.#init.intake(),
       auditBytes: open?.trail.bytes,
       confirms: this.#init.confirms !== undefined,
+      ...lastOf(open === undefined ? [] : await open.backups.notes()),
     }
   }
 
@@ -716,6 +731,35 @@ export class OwnerDesk implements OwnerDoor {
     await this.#init.open().sync.end(session)
   }
 
+  // --- Backups: what it does stands in `backups/office.ts`
+
+  backupCreate(init: BackupWriting, call: Listening): AsyncIterable<BackupTurn<BackupSaid>> {
+    return turnsOf(call.signal, (work) => this.#init.open().backups.create(init, work))
+  }
+
+  backupVerify(init: BackupReading, call: Listening): AsyncIterable<BackupTurn<BackupSaid>> {
+    return turnsOf(call.signal, (work) => this.#init.open().backups.verify(init, work))
+  }
+
+  backupCompare(
+    init: Omit<BackupRestoring, 'policy'>,
+    call: Listening,
+  ): AsyncIterable<BackupTurn<BackupCompared>> {
+    return turnsOf(call.signal, (work) => this.#init.open().backups.compare(init, work))
+  }
+
+  backupRestore(init: BackupRestoring, call: Listening): AsyncIterable<BackupTurn<BackupRestored>> {
+    return turnsOf(call.signal, (work) => this.#init.open().backups.restore(init, work))
+  }
+
+  backupDrill(init: BackupReading, call: Listening): AsyncIterable<BackupTurn<BackupDrilled>> {
+    return turnsOf(call.signal, (work) => this.#init.open().backups.drill(init, work))
+  }
+
+  async backupNotes(): Promise<readonly BackupNote[]> {
+    return await this.#init.open().backups.notes()
+  }
+
   // ---
 
   /** One transaction. */
@@ -808,6 +852,22 @@ export class OwnerDesk implements OwnerDoor {
     return await use(
       by.by === 'key-file' ? { keyFile: secret.bytes } : { passphrase: secret.bytes },
     )
+  }
+}
+
+interface Listening {
+  readonly signal: AbortSignal
+}
+
+/** When a backup was written last, and when one was last proven. */
+function lastOf(
+  notes: readonly BackupNote[],
+): Pick<GuardStatus, 'lastBackupAtMs' | 'lastProvenRestoreAtMs'> {
+  const [newest] = notes
+  const proven = notes.flatMap((note) => note.proven?.atMs ?? [])
+  return {
+    ...(newest === undefined ? {} : { lastBackupAtMs: newest.createdAtMs }),
+    ...(proven.length === 0 ? {} : { lastProvenRestoreAtMs: Math.max(...proven) }),
   }
 }
 

@@ -35,6 +35,7 @@ const ALWAYS: ReadonlySet<AuditEvent> = new Set([
   'peer',
   'grant',
   'released',
+  'restored',
   'unlocked',
 ])
 

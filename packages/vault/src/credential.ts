@@ -10,7 +10,7 @@ import { encodeUtf8, equalBytes } from '@stronghold/core'
 import { fileError, syncDirectory } from './file.ts'
 import { filled } from './formats/filled.ts'
 import { base64Length, decodeBase64, encodeBase64Into } from './formats/base64.ts'
-import { MAX_PASSPHRASE_BYTES } from './limits.ts'
+import { MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_BYTES } from './limits.ts'
 import type { Secret, Slab } from './secret.ts'
 
 /** Length of the key in a key file. */
@@ -103,6 +103,30 @@ export function readKeyFile(path: string, slab: Slab): Secret {
   return filled(slab, KEY_FILE_BYTES, (bytes) => {
     decodeBase64(digits, bytes)
   })
+}
+
+/**
+ * A file of `age-keygen`, as it is: what opens a backup (`BackupIdentity`).
+ *
+ * @throws `RangeError` for an empty one or one of more than 64 KiB, `VaultError` as `fileError` says
+ */
+export function readIdentityFile(path: string, slab: Slab): Secret {
+  using room = slab.take(MAX_KEY_FILE_BYTES + 1)
+  const length = withFile('read identity file', path, constants.O_RDONLY, (file) => {
+    let at = 0
+    while (at < room.length) {
+      const read = readSync(file, room.bytes, at, room.length - at, null)
+      if (read === 0) break
+      at += read
+    }
+    return at
+  })
+  if (length === 0 || length > MAX_KEY_FILE_BYTES) {
+    throw new RangeError(
+      `Cannot read identity file: ${length === 0 ? 'it is empty' : `it is over ${MAX_KEY_FILE_BYTES} bytes`}`,
+    )
+  }
+  return slab.copy(room.bytes.subarray(0, length))
 }
 
 /**

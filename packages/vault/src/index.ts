@@ -30,7 +30,13 @@ export type {
   Vault,
 } from './contract.ts'
 export type { AskedStep, Chain, ReadyStep } from './engine.ts'
-export { createKeyFile, readKeyFile, readPassphrase, readPassphraseFile } from './credential.ts'
+export {
+  createKeyFile,
+  readIdentityFile,
+  readKeyFile,
+  readPassphrase,
+  readPassphraseFile,
+} from './credential.ts'
 export { isVaultError, VaultError } from './errors.ts'
 export type { VaultErrorInit, VaultReason } from './errors.ts'
 export { verifyHead } from './head.ts'

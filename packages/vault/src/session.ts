@@ -22,6 +22,9 @@ import type { SealedRows } from './sealed-rows.ts'
 import type { Secret, Slab } from './secret.ts'
 import { StoreIndex } from './store.ts'
 import type { StoreChanges } from './store.ts'
+import type { OpenedBackup } from './backup/opened.ts'
+import { differenceOf, restoreInto } from './backup/restore.ts'
+import type { Restored, RestoreDifference, RestoreOptions } from './backup/restore.ts'
 import { SelfTest } from './backup/self-test.ts'
 import { SyncChanges } from './sync/changes.ts'
 
@@ -252,6 +255,16 @@ export class VaultTransaction {
         this.#wantsCompaction = true
       },
     })
+  }
+
+  /** How a backup differs from this vault. @throws as `differenceOf` */
+  compare(backup: OpenedBackup, options: Pick<RestoreOptions, 'paths'> = {}): RestoreDifference {
+    return differenceOf(backup, this.#parts, options)
+  }
+
+  /** Writes what of a backup goes into this vault: see `OpenVault.restore`. @throws as `restoreInto` */
+  restore(backup: OpenedBackup, options: RestoreOptions = {}): Restored {
+    return restoreInto(backup, this.#parts, options)
   }
 
   /** The record at a path, as this transaction sees it. */

@@ -96,6 +96,15 @@ export interface AuditFacts {
     records?: readonly SyncedRecord[]
     detail?: string
   }
+  /** `vault`, 16 bytes, `epoch` and `generation` are those of the backup. */
+  backup: {
+    change: 'made' | 'restored' | 'proven'
+    file: string
+    vault: Uint8Array
+    epoch: number
+    generation: number
+    detail?: string
+  }
 }
 
 /** A record that was sent or came: what came of it, its path here, its id, 16 bytes, and its newest version. */
@@ -263,6 +272,16 @@ const EVENTS: { readonly [E in AuditEvent]: Fields<AuditFacts[E]> } = {
       phase: oneOf('begun', 'sent', 'received', 'ended', 'stopped'),
     },
     optional: { records: list(synced), detail: text },
+  },
+  backup: {
+    required: {
+      change: oneOf('made', 'restored', 'proven'),
+      file: text,
+      vault: requestId,
+      epoch: uint,
+      generation: uint,
+    },
+    optional: { detail: text },
   },
 }
 

@@ -4,6 +4,11 @@ import { procedureOf } from '@stronghold/vault/catalog'
 import { z } from 'zod'
 
 import type {
+  BackupOpener,
+  BackupOwnerDoor,
+  BackupReader,
+  BackupReading,
+  BackupWriting,
   OwnerDoor,
   OwnerRole,
   PeerStep,
@@ -14,7 +19,7 @@ import type {
   SyncReply,
   UnlockBy,
 } from '../doors.ts'
-import { MAX_SYNC_SEALED_BYTES } from '../limits.ts'
+import { MAX_BACKUP_RECIPIENTS, MAX_SYNC_SEALED_BYTES } from '../limits.ts'
 import type { WrittenRule } from '../rules/parse.ts'
 import { DoorError } from './messages.ts'
 import { callMethod, doorOver, methodOf, readArgs } from './table.ts'
@@ -33,7 +38,9 @@ export type OwnerArgs<M extends keyof OwnerDoor> = M extends 'watchApprovals'
   ? []
   : M extends 'ticketUsed'
     ? [id: Uint8Array]
-    : Parameters<OwnerDoor[M]>
+    : M extends Exclude<keyof BackupOwnerDoor, 'backupNotes'>
+      ? [init: Parameters<OwnerDoor[M]>[0]]
+      : Parameters<OwnerDoor[M]>
 
 const text = z.string().max(256)
 const path = z.string().max(4096)
@@ -123,6 +130,31 @@ const syncReply: z.ZodType<SyncReply> = z.discriminatedUnion('state', [
     message: z.string().max(512),
   }),
 ])
+
+const passphraseOf = [
+  z.strictObject({ by: z.literal('passphrase'), passphrase: sealed }),
+  z.strictObject({ by: z.literal('passphrase-file'), path }),
+] as const
+const opener: z.ZodType<BackupOpener> = z.discriminatedUnion('by', [
+  ...passphraseOf,
+  z.strictObject({ by: z.literal('identity-file'), path }),
+])
+const reader: z.ZodType<BackupReader> = z.discriminatedUnion('by', [
+  ...passphraseOf,
+  z.strictObject({
+    by: z.literal('recipients'),
+    recipients: z.array(text).min(1).max(MAX_BACKUP_RECIPIENTS),
+  }),
+])
+const backupReading = { from: path, opener }
+const backupWriting: z.ZodType<BackupWriting> = z.strictObject({
+  to: path,
+  for: reader,
+  replace: z.boolean().exactOptional(),
+  armor: z.boolean().exactOptional(),
+})
+const backupRead: z.ZodType<BackupReading> = z.strictObject(backupReading)
+const backupPaths = { ...backupReading, paths: syncPath.exactOptional() }
 
 function call<Args extends readonly unknown[]>(
   args: z.ZodType<Args>,
@@ -256,6 +288,18 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
   syncBegin: call(z.tuple([text, z.enum(['run', 'preview', 'verify']).optional()])),
   syncNext: call(z.tuple([bytes(16, 16), syncReply])),
   syncEnd: call(z.tuple([bytes(16, 16)])),
+  backupCreate: call(z.tuple([backupWriting]), 'admin', 'stream'),
+  backupVerify: call(z.tuple([backupRead]), 'admin', 'stream'),
+  backupCompare: call(z.tuple([z.strictObject(backupPaths)]), 'admin', 'stream'),
+  backupRestore: call(
+    z.tuple([
+      z.strictObject({ ...backupPaths, policy: z.enum(['keep', 'replace']).exactOptional() }),
+    ]),
+    'admin',
+    'stream',
+  ),
+  backupDrill: call(z.tuple([backupRead]), 'admin', 'stream'),
+  backupNotes: call(z.tuple([])),
 }
 
 /**

@@ -92,7 +92,10 @@ describe('the owner’s socket', () => {
       if (allowed.includes(name)) continue
       const method: unknown = Reflect.get(door.approver, name)
       const options = kind === 'call' ? [] : [{ signal: AbortSignal.timeout(10_000) }]
-      const called = (method as (...args: unknown[]) => Promise<unknown>)(...options)
+      const answer = (method as (...args: unknown[]) => Promise<unknown> | AsyncIterable<unknown>)(
+        ...options,
+      )
+      const called = Symbol.asyncIterator in answer ? Array.fromAsync(answer) : answer
       await expect(called, name).rejects.toMatchObject({ code: 'permission_denied', ran: 'no' })
     }
   })
