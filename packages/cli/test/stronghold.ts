@@ -108,7 +108,9 @@ export class Place implements Disposable {
       ...'up --json --passphrase-file pass --listen /ip4/127.0.0.1/tcp/0'.split(' '),
       ...more,
     ])
-    const { addrs } = JSON.parse(await running.line()) as { addrs: string[] }
+    const line = await running.line()
+    const { addrs } = JSON.parse(line) as { addrs?: string[] }
+    if (addrs === undefined) throw new Error(line)
     return { running, addrs }
   }
 
