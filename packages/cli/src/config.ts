@@ -133,6 +133,29 @@ export const SETTINGS = {
     schema: addresses,
     usual: [],
   },
+  'backup.directory': {
+    says: 'directory of scheduled backups; relative to the configuration file',
+    schema: file,
+    usual: undefined,
+  },
+  'backup.every': {
+    says: 'time between backups that a running Stronghold writes there; 0 for none',
+    schema: duration,
+    usual: '0',
+  },
+  'backup.keep': {
+    says: 'how many of these stay; older ones that it wrote itself are taken away',
+    schema: z.int().min(1).max(48),
+    usual: 7,
+  },
+  'backup.recipients': {
+    says: 'who can open backups, each an age1… recipient',
+    schema: z
+      .array(z.string().regex(/^age1[0-9a-z]{8,128}$/, 'no age recipient'))
+      .max(64)
+      .readonly(),
+    usual: [],
+  },
   'approvals.notify': {
     says: 'program, with its arguments, that is run for what a person is asked; it gets JSON on stdin',
     schema: z.array(z.string().max(4096)).max(16).readonly(),
@@ -380,5 +403,7 @@ function fromText(key: Key, text: string): unknown {
 
 /** Files are relative to where they were named. */
 function placed(key: Key, value: Value, from: string): Value {
-  return typeof value === 'string' && key.endsWith('_file') ? resolve(from, value) : value
+  return typeof value === 'string' && (key.endsWith('_file') || key === 'backup.directory')
+    ? resolve(from, value)
+    : value
 }

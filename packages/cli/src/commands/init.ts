@@ -49,7 +49,7 @@ export const init: Command = defineCommand({
     // before it is made can be typed again.
     const { vault, peer } = await withNewCredential(source, io, async (credential) => {
       const peer = await peerOf(home)
-      for (const path of [home.adminToken, home.approverToken]) writeToken(path)
+      makeTokens(home)
       const vault = await createVault(
         {
           at: home.vault,
@@ -75,7 +75,7 @@ export const init: Command = defineCommand({
 })
 
 /** The node's identity vouches for the vault's key once, so that receipts verify against the peer id. */
-async function certify(home: Home, opened: Guard): Promise<void> {
+export async function certify(home: Home, opened: Guard): Promise<void> {
   const { CERTIFICATE_ENVELOPE } = await import('@stronghold/guard')
   const { sealAsIdentity } = await import('@stronghold/p2p')
   await using guard = opened
@@ -83,6 +83,11 @@ async function certify(home: Home, opened: Guard): Promise<void> {
   const kind = { domain, payloadType: encodeUtf8(payloadType) }
   const request = await guard.owner.certificateRequest()
   await guard.owner.setCertificate(await sealAsIdentity(home.identity, kind, request))
+}
+
+/** Tokens of both roles; those that stand there stay. */
+export function makeTokens(home: Home): void {
+  for (const path of [home.adminToken, home.approverToken]) writeToken(path)
 }
 
 /** A token of 256 random bits, as hex, 0600. One that stands there already stays. */

@@ -3,6 +3,7 @@ import type { Command } from '../command.ts'
 import { ABOUT_COMMANDS } from './about.ts'
 import { APPROVAL_COMMANDS, DECIDING_COMMANDS } from './approval.ts'
 import { AUDIT_COMMANDS } from './audit.ts'
+import { BACKUP_COMMANDS } from './backup.ts'
 import { CIPHER_COMMANDS } from './cipher.ts'
 import { CONFIG_COMMANDS } from './config.ts'
 import { doctor } from './doctor.ts'
@@ -55,5 +56,6 @@ export const COMMANDS: readonly Command[] = Object.freeze([
   ...AUDIT_COMMANDS,
   ...RECEIPT_COMMANDS,
   ...SYNC_COMMANDS,
+  ...BACKUP_COMMANDS,
   ...CONFIG_COMMANDS,
 ])

@@ -82,6 +82,14 @@ async function stay(call: UpCall): Promise<void> {
       note,
       signal: closing.signal,
     })
+    const { scheduleBackups } = await import('../daemon/backups.ts')
+    void scheduleBackups({
+      owner: keeper.owner,
+      config,
+      clock: io.clock,
+      note: (text) => void terminal.note(`backup: ${text}`),
+      signal: closing.signal,
+    })
   }
   const why = await Promise.race(ends)
   closing.abort()
