@@ -63,7 +63,12 @@ export class Batch {
       this.#waiting.push({
         body,
         done: (result, release) => {
-          resolve(render(result as T, release))
+          // What cannot be rendered fails alone: others wait for the same commit.
+          try {
+            resolve(render(result as T, release))
+          } catch (error) {
+            reject(error)
+          }
         },
         failed: reject,
       })

@@ -120,6 +120,9 @@ export class Desk {
     if (before !== undefined && transition.state === before.state) {
       if (before.state.phase === 'executed') {
         this.#trail.append(work.tx, work.journal, 'released', { peer, id: request.id })
+        // Its receipt is made anew, around the same leaf, by the head of this commit.
+        const { answer } = before
+        if (answer?.kind === 'done' && answer.leaf !== undefined) work.leaves.push(answer.leaf)
       }
       return before
     }

@@ -9,9 +9,12 @@ import { describe, expect, it } from 'vitest'
 import type { OwnerDoor } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
 import { KINDS } from '../src/kinds.ts'
+import { isInTree } from '../src/merkle.ts'
+import { decodeReceipt } from '../src/receipts.ts'
 import { BOX, CI, guarded, HOME, PASSPHRASE, signing, step, told } from './guard-of.ts'
 import type { Guarded } from './guard-of.ts'
 import { SIGN } from './guard-suite.ts'
+import { sha256 } from './signing.ts'
 
 async function unlock(owner: OwnerDoor): Promise<void> {
   const sealed = sealTo(await owner.boxKey(), PASSPHRASE)
@@ -151,5 +154,35 @@ describe('what this version does not know', () => {
       const answer = await network.submit(CI, { ...signing(''), steps: [one] })
       expect(answer).toMatchObject({ state: 'failed', ran: 'no' })
     }
+  })
+})
+
+describe('the same request again, once it was answered', () => {
+  it('gets the same answer and a receipt of it, also where nothing else is written, and harms nobody', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'allow' })
+    const request = signing('x', 'release/app', { receipt: true })
+    const answers = [await network.submit(CI, request)]
+    answers.push(await network.submit(CI, request))
+    // Twice in one commit, beside another.
+    const other = signing('y', 'release/app', { receipt: true })
+    const together = [request, other, request].map((one) => network.submit(CI, one))
+    const [again, one, twice] = await Promise.all(together)
+    if (again === undefined || one === undefined || twice === undefined)
+      throw new Error('no answer')
+    answers.push(again, twice)
+    const leaves = answers.map((answer) => {
+      if (answer.state !== 'done' || answer.receipt === undefined) throw new Error('no receipt')
+      const { leaf, leafBytes, index, size, path, head } = decodeReceipt(answer.receipt)
+      expect(
+        isInTree(head.receipts ?? new Uint8Array(), leafBytes, { index, size }, path, sha256),
+      ).toBe(true)
+      expect(leaf.result).toEqual(sha256(encode(answer.outputs)))
+      return leafBytes
+    })
+    for (const leaf of leaves) expect(leaf).toEqual(leaves[0])
+    expect(told(one)).toBe('done')
+    expect((await owner.verifyAudit()).faults).toEqual([])
   })
 })
