@@ -2,10 +2,12 @@
 import { lstatSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
 
+import type { GuardStatus } from '@stronghold/guard'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
+import { printMoment } from '../duration.ts'
 import { failureOf } from '../failure.ts'
 import { hasVault, socketsOf } from '../home.ts'
 import { networkFindings } from '../network-findings.ts'
@@ -17,13 +19,16 @@ const NODE_MAJOR = 24
 /** Free bytes of the disk below which it warns: the part of the audit that is kept for revoking. */
 const LEAST_FREE_BYTES = 64 * 1024 ** 2
 
+/** How long a drill proves something, in milliseconds: 90 days. */
+const MAX_UNPROVEN_MS = 90 * 86_400_000
+
 /** `doctor` */
 export const doctor: Command = defineCommand({
   name: 'doctor',
   says: 'Look at what can be wrong on this machine, and say what to do about it',
   unlocks: true,
   examples: [
-    ['stronghold doctor', 'versions, permissions, memory, disk, vault, network'],
+    ['stronghold doctor', 'versions, permissions, memory, disk, vault, backups, network'],
     ['stronghold doctor --passphrase-file pass.txt', 'and whether the vault opens'],
   ],
   prints: z.object({
@@ -44,7 +49,7 @@ export const doctor: Command = defineCommand({
       await memory(),
       disk(call),
       sockets(call),
-      await vault(call),
+      ...(await vault(call)),
       ...(await networkFindings(call)),
     ]
     const isBad = findings.some(({ state }) => state === 'bad')
@@ -157,32 +162,57 @@ function sockets({ home, io }: Call): Finding {
   }
 }
 
-async function vault(call: Call): Promise<Finding> {
+/** When a backup was last written, and last proven: one that nobody tried is a hope. */
+function backups({ io }: Call, status: GuardStatus): Finding {
+  const { lastBackupAtMs: written, lastProvenRestoreAtMs: proven } = status
+  const check = 'backup'
+  if (written === undefined) {
+    const hint = 'stronghold backup create --to FILE'
+    return { check, state: 'warning', says: 'none was ever written', hint }
+  }
+  const hint = 'stronghold backup drill FILE'
+  if (proven === undefined) {
+    const says = `written ${printMoment(written)}; that it can be restored was never proven`
+    return { check, state: 'warning', says, hint }
+  }
+  const says = `written ${printMoment(written)}; a restore was proven ${printMoment(proven)}`
+  return io.clock.nowMs() - proven <= MAX_UNPROVEN_MS
+    ? { check, state: 'good', says }
+    : { check, state: 'warning', says: `${says}, long ago`, hint }
+}
+
+async function vault(call: Call): Promise<Finding[]> {
   const check = 'vault'
   if (!hasVault(call.home)) {
-    return { check, state: 'warning', says: 'there is none here', hint: 'stronghold init' }
+    return [{ check, state: 'warning', says: 'there is none here', hint: 'stronghold init' }]
   }
   if (sourceOf(call.options, call.config) === undefined) {
     const { runningOwner } = await import('../door.ts')
     const running = await (await runningOwner(call))?.status()
     if (running !== undefined) {
       return running.locked
-        ? { check, state: 'warning', says: 'it is locked', hint: 'stronghold unlock' }
-        : { check, state: 'good', says: `it is unlocked, with ${running.records ?? 0} records` }
+        ? [{ check, state: 'warning', says: 'it is locked', hint: 'stronghold unlock' }]
+        : [
+            { check, state: 'good', says: `it is unlocked, with ${running.records ?? 0} records` },
+            backups(call, running),
+          ]
     }
-    return {
-      check,
-      state: 'warning',
-      says: 'there is one; whether it opens was not tried',
-      hint: 'stronghold doctor --passphrase-file FILE',
-    }
+    return [
+      {
+        check,
+        state: 'warning',
+        says: 'there is one; whether it opens was not tried',
+        hint: 'stronghold doctor --passphrase-file FILE',
+      },
+    ]
   }
   try {
-    const { records } = await call.withOwner((owner) => owner.status())
-    return { check, state: 'good', says: `it opens, with ${records ?? 0} records` }
+    const status = await call.withOwner((owner) => owner.status())
+    const says = `it opens, with ${status.records ?? 0} records`
+    return [{ check, state: 'good', says }, backups(call, status)]
   } catch (error) {
     const { message, reason, hint } = failureOf(error)
     const says = reason === undefined ? message : `${message}: ${reason}`
-    return { check, state: 'bad', says, ...(hint === undefined ? {} : { hint }) }
+    return [{ check, state: 'bad', says, ...(hint === undefined ? {} : { hint }) }]
   }
 }

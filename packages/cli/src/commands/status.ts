@@ -29,6 +29,8 @@ export const status: Command = defineCommand({
     home: z.string(),
     peers: z.int(),
     held: z.string().nullable(),
+    lastBackup: z.string().nullable(),
+    lastProven: z.string().nullable(),
   }),
   async run(call) {
     const { home, terminal } = call
@@ -43,6 +45,9 @@ export const status: Command = defineCommand({
     const peers = readBook(home).length
     const { locked = true, pending = null, head = null, intake = 0 } = vault
     const addrs = node?.addrs ?? []
+    const { lastBackup = null, lastProven = null } = vault
+    const proof =
+      lastProven === null ? 'never proven: stronghold backup drill FILE' : `proven ${lastProven}`
     const line = (name: string, text: string): string =>
       `${terminal.strong(name.padEnd(6))} ${text}`
     const runs =
@@ -67,6 +72,8 @@ export const status: Command = defineCommand({
         home: home.path,
         peers,
         held: vault.held,
+        lastBackup,
+        lastProven,
       },
       [
         line('peer', peer ?? 'none yet: stronghold init'),
@@ -85,6 +92,7 @@ export const status: Command = defineCommand({
               : `${vault.vault}, ${locked ? 'locked' : 'unlocked'}`),
         ),
         ...waiting.map((text, index) => line(index === 0 ? 'asked' : '', text)),
+        ...(lastBackup === null ? [] : [line('backup', `${lastBackup}, a restore ${proof}`)]),
         line('peers', `${peers} in the book`),
       ].join('\n'),
     )
@@ -98,6 +106,12 @@ interface Looked {
   readonly pending?: number | null
   readonly head?: string | null
   readonly intake?: number
+  readonly lastBackup?: string | null
+  readonly lastProven?: string | null
+}
+
+function moment(ms: number | undefined): string | null {
+  return ms === undefined ? null : printMoment(ms)
 }
 
 /** How the vault of the Stronghold that runs stands. */
@@ -111,6 +125,8 @@ async function ask(call: Pick<Parameters<Command['run']>[0], 'home' | 'io'>): Pr
     pending: found?.pending ?? null,
     head: found?.head === undefined ? null : toHex(found.head),
     intake: found?.intake ?? 0,
+    lastBackup: moment(found?.lastBackupAtMs),
+    lastProven: moment(found?.lastProvenRestoreAtMs),
   }
 }
 

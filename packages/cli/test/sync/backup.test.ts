@@ -37,11 +37,15 @@ async function machine(...init: ConstructorParameters<typeof Machine>): Promise<
 describe('backup', () => {
   it('is created, verified, drilled and listed', async () => {
     using one = await machine()
+    const backups = async (): Promise<string> =>
+      /^.* backup .*$/m.exec((await one.done('doctor')).stdout)?.[0] ?? ''
+    expect(await backups()).toContain('none was ever written')
     const { json } = await one.done(`backup create --to a.age --recipient ${RECIPIENT} --json`)
     expect(json).toMatchObject({ file: one.path('a.age'), ours: true, records: 1 })
     const twice = await one.run(`backup create --to a.age --recipient ${RECIPIENT}`)
     expect(twice).toMatchObject({ exit: 10 })
     await one.done('backup verify a.age --identity key.txt --json')
+    expect(await backups()).toContain('never proven')
     await one.done('key create release/more')
     const before = (await one.done('backup list --json')).json.backups
     expect(before).toMatchObject([{ there: true, records: 1, proven: null }])
@@ -54,6 +58,7 @@ describe('backup', () => {
     })
     const after = (await one.done('backup list --json')).json.backups
     expect(after[0].proven).toMatch(/^20/)
+    expect(await backups()).toMatch(/^ok .*a restore was proven 20/)
     expect((await one.done('backup drill a.age --identity key.txt')).stdout).toContain('1 of 2')
   })
 
