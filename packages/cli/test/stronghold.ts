@@ -35,6 +35,8 @@ export interface Running {
 export class Place implements Disposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'stronghold-e2e-'))
   readonly #running = new Set<ChildProcess>()
+  /** Sources are read once for all the processes of a place. */
+  readonly #env = { ...ENV, NODE_COMPILE_CACHE: this.path('.compiled') }
 
   constructor() {
     writeFileSync(this.path('pass'), 'correct horse battery staple\n', { mode: 0o600 })
@@ -48,7 +50,7 @@ export class Place implements Disposable {
   run(home: string, line: string | readonly string[], input: string | Uint8Array = ''): Ended {
     const { status, stdout, stderr } = spawnSync(process.execPath, this.#args(home, line), {
       cwd: this.folder,
-      env: ENV,
+      env: this.#env,
       input,
       maxBuffer: 64 * 1024 ** 2,
     })
@@ -64,7 +66,10 @@ export class Place implements Disposable {
 
   /** Starts a command. It is killed with the place. */
   start(home: string, line: string | readonly string[], input?: string | Uint8Array): Running {
-    const child = spawn(process.execPath, this.#args(home, line), { cwd: this.folder, env: ENV })
+    const child = spawn(process.execPath, this.#args(home, line), {
+      cwd: this.folder,
+      env: this.#env,
+    })
     this.#running.add(child)
     if (input !== undefined) child.stdin.end(input)
     let stdout = ''
