@@ -117,12 +117,16 @@ describe('a backup', () => {
     await using home = await guarded()
     const { owner } = home.guard
     await generate(owner, 'old/one')
+    await generate(owner, 'other/three')
     const from = await backedUp(owner, 'restore.age')
-    await owner.run([step('revoke', { record: 'old/one' })])
+    for (const record of ['old/one', 'other/three']) await owner.run([step('revoke', { record })])
     await generate(owner, 'new/two')
     const compared = await done(owner.backupCompare({ from, opener }, { signal }))
-    expect(compared).toMatchObject({ differ: 1, same: 1, onlyHere: 1 })
-    expect(compared.records).toMatchObject([{ path: 'old/one', state: 'gone' }])
+    expect(compared).toMatchObject({ differ: 2, same: 1, onlyHere: 1 })
+    expect(compared.records).toMatchObject([
+      { path: 'old/one', state: 'gone' },
+      { path: 'other/three', state: 'gone' },
+    ])
     const kept = await done(owner.backupRestore({ from, opener }, { signal }))
     expect(kept).toMatchObject({ added: 0, revived: 0 })
     const paths = 'old/**'

@@ -94,7 +94,7 @@ const create = defineCommand({
     })
     await terminal.result(
       saidJson(to, said),
-      `wrote ${said.records} records to ${to}\nto prove it: stronghold backup drill ${options.to}`,
+      `wrote ${counted(said.records)} to ${to}\nto prove it: stronghold backup drill ${options.to}`,
     )
   },
 })
@@ -121,7 +121,7 @@ const verify = defineCommand({
     const whose = said.isOurs ? 'this vault' : 'another vault'
     await call.terminal.result(
       saidJson(from, said),
-      `whole: ${said.records} records of ${whose}, from ${printMoment(said.createdAtMs)}`,
+      `whole: ${counted(said.records)} of ${whose}, from ${printMoment(said.createdAtMs)}`,
     )
   },
 })
@@ -159,11 +159,18 @@ const restore = defineCommand({
       const compared = await finished(call, 'comparing', (signal) =>
         owner.backupCompare({ from: file, opener, ...paths }, { signal }),
       )
-      const shown = differenceText(terminal, compared)
+      const keeps =
+        options.replace === true ? '' : '\nwithout --replace, only what is added comes in'
+      const shown = `${differenceText(terminal, compared)}${compared.differ === 0 ? '' : keeps}`
       if (dryRun) {
         const { records: differ, ...rest } = compared
         const json = { ...rest, backup: saidJson(file, rest.backup), records: differ }
         await terminal.result({ file, dryRun: true, ...json }, shown)
+        return
+      }
+      if (compared.differ === 0 && compared.entries === 0) {
+        const nothing = { added: 0, revived: 0, changed: 0, replaced: 0, entries: 0 }
+        await terminal.result({ file, ...nothing, isNew: false }, `nothing to do: ${shown}`)
         return
       }
       if (options.yes !== true) {
@@ -234,7 +241,7 @@ const drill = defineCommand({
     await terminal.result(
       { ...drilled, backup: saidJson(from, backup) },
       [
-        line('restored', `${restored} records, each tested and read back`),
+        line('restored', `${counted(restored)}, each tested and read back`),
         line('covers', backup.isOurs ? `${covered} of ${live} records` : 'another vault'),
         line('missing', some(missing, missingCount)),
         line('changed', some(changed, changedCount)),
@@ -282,7 +289,7 @@ const list = defineCommand({
         : terminal.table(
             backups.map(({ atMs, records, there, proven, file }) => [
               inWords(Math.max(nowMs - atMs, 0)),
-              records === null ? '' : `${records} records`,
+              records === null ? '' : counted(records),
               there ? (proven === null ? 'not proven' : `proven ${proven}`) : 'not there',
               remote(file, 400),
             ]),
@@ -368,7 +375,7 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
   if (dryRun) {
     await terminal.result(
       { file, dryRun: true, records: counts.records },
-      `would make a vault of ${counts.records} records, from ${printMoment(createdAtMs)}`,
+      `would make a vault of ${counted(counts.records)}, from ${printMoment(createdAtMs)}`,
     )
     return
   }
@@ -399,7 +406,7 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
       isNew: true,
     },
     [
-      `made the vault of ${counts.records} records, from ${printMoment(createdAtMs)}`,
+      `made the vault of ${counted(counts.records)}, from ${printMoment(createdAtMs)}`,
       `${terminal.strong('peer')}   ${peer}`,
       `${terminal.strong('next')}   stronghold key list`,
     ].join('\n'),
@@ -533,6 +540,10 @@ function differenceText(terminal: Call['terminal'], compared: BackupCompared): s
     ...(rows.length === 0 ? [] : [terminal.table(rows)]),
     ...(differ > rows.length ? [`and ${differ - rows.length} more`] : []),
   ].join('\n')
+}
+
+function counted(records: number): string {
+  return `${records} ${records === 1 ? 'record' : 'records'}`
 }
 
 function inWords(ms: number): string {

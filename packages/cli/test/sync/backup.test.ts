@@ -83,6 +83,8 @@ describe('backup', () => {
   it('is put back only once that is confirmed, and shows first what differs', async () => {
     using one = await machine()
     await one.done(`backup create --to a.age --recipient ${RECIPIENT}`)
+    const same = await one.done('backup restore a.age --identity key.txt')
+    expect(same.stdout).toContain('nothing to do')
     await one.done('key revoke release/app')
     const line = 'backup restore a.age --identity key.txt --replace'
     const shown = await one.run(line)
@@ -102,7 +104,7 @@ describe('backup', () => {
     rmSync(one.path('home.key'))
     const line = 'backup restore a.age --identity key.txt --key-file home.key'
     expect((await one.run(`${line} --path release/**`)).exit).toBe(2)
-    expect((await one.done(`${line} --dry-run`)).stdout).toContain('1 records')
+    expect((await one.done(`${line} --dry-run`)).stdout).toContain('1 record,')
     expect((await one.done(`${line} --json`)).json).toMatchObject({ added: 1, isNew: true })
     await one.done('config set key_file ../home.key')
     expect((await one.done('pub release/app')).stdout).toBe(key)
