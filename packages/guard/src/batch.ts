@@ -60,6 +60,7 @@ export class Batch {
           `Cannot take request: ${this.#init.maxQueued} wait already`,
         )
       }
+      const failed: (error: unknown) => void = reject
       this.#waiting.push({
         body,
         done: (result, release) => {
@@ -67,10 +68,10 @@ export class Batch {
           try {
             resolve(render(result as T, release))
           } catch (error) {
-            reject(error)
+            failed(error)
           }
         },
-        failed: reject,
+        failed,
       })
       this.#schedule()
     })
