@@ -6,8 +6,10 @@ import { join } from 'node:path'
 import { createVault, MemoryStore, openBackup, sealTo } from '@stronghold/vault'
 import { afterAll, describe, expect, it } from 'vitest'
 
+import { putNote } from '../src/backups/notes.ts'
 import type { BackupTurn, OwnerDoor } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
+import { MAX_BACKUP_NOTES, MAX_BACKUP_RECIPIENTS } from '../src/limits.ts'
 import { guarded, HOME, PASSPHRASE, step } from './guard-of.ts'
 import { kept, KeeperThreads } from './keeper/keeper-of.ts'
 
@@ -196,6 +198,19 @@ describe('a backup', () => {
     expect((await guard.owner.verifyAudit()).faults).toEqual([])
   })
 
+  it('is remembered as one of the last 64', async () => {
+    await using home = await guarded()
+    const note = { epoch: 0, generation: 1, records: 1 }
+    home.vault.transaction((tx) => {
+      for (let i = 0; i <= MAX_BACKUP_NOTES; i++) {
+        putNote(tx, { ...note, file: `/b/${i}`, createdAtMs: i })
+      }
+    })
+    const files = (await home.guard.owner.backupNotes()).map(({ file }) => file)
+    expect(files).toHaveLength(MAX_BACKUP_NOTES)
+    expect([files[0], files.at(-1)]).toEqual([`/b/${MAX_BACKUP_NOTES}`, '/b/1'])
+  })
+
   it('goes through a thread and a socket, and not for an approver', async () => {
     await using keeper = await kept({}, threads)
     const [port, socket] = [keeper.guard.owner, keeper.owner('admin')]
@@ -209,6 +224,15 @@ describe('a backup', () => {
     await expect(
       done(socket.backupVerify({ from: join(folder, 'nowhere'), opener }, { signal })),
     ).rejects.toMatchObject({ code: 'not_found' })
+    const many = (count: number): Promise<unknown> => {
+      const recipients = Array.from({ length: count }, () => RECIPIENT)
+      const init = { to: join(folder, `for-${count}.age`), for: { ...reader, recipients } }
+      return done(socket.backupCreate(init, { signal }))
+    }
+    await many(MAX_BACKUP_RECIPIENTS)
+    await expect(many(MAX_BACKUP_RECIPIENTS + 1)).rejects.toMatchObject({
+      code: 'invalid_argument',
+    })
     await expect(keeper.owner('approver').backupNotes()).rejects.toMatchObject({
       code: 'permission_denied',
     })
