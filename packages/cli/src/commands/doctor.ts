@@ -50,7 +50,7 @@ export const doctor: Command = defineCommand({
       disk(call),
       sockets(call),
       ...(await vault(call)),
-      ...(await networkFindings(call)),
+      ...(await network(call)),
     ]
     const isBad = findings.some(({ state }) => state === 'bad')
     const mark = { good: 'ok', warning: 'warning', bad: 'bad' }
@@ -179,6 +179,17 @@ function backups({ io }: Call, status: GuardStatus): Finding {
   return io.clock.nowMs() - proven <= MAX_UNPROVEN_MS
     ? { check, state: 'good', says }
     : { check, state: 'warning', says: `${says}, long ago`, hint }
+}
+
+/** What is wrong about a node that cannot even be made is one more finding. */
+async function network(call: Call): Promise<Finding[]> {
+  try {
+    return await networkFindings(call)
+  } catch (error) {
+    const { message, reason, hint } = failureOf(error)
+    const says = reason === undefined ? message : `${message}: ${reason}`
+    return [{ check: 'network', state: 'bad', says, ...(hint === undefined ? {} : { hint }) }]
+  }
 }
 
 async function vault(call: Call): Promise<Finding[]> {
