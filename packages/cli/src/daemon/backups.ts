@@ -51,9 +51,10 @@ export async function scheduleBackups(init: BackupsInit): Promise<void> {
  */
 export async function backUpIfDue({ owner, config, clock, signal }: BackupsInit): Promise<boolean> {
   const directory = config.find('backup.directory').value
-  const everyMs = parseDuration(config.text('backup.every') ?? '0')
+  const every = config.text('backup.every') ?? '0'
   const recipients = config.list('backup.recipients')
-  if (typeof directory !== 'string' || everyMs === 0 || recipients.length === 0) return false
+  if (typeof directory !== 'string' || every === '0' || recipients.length === 0) return false
+  const everyMs = parseDuration(every)
   const { locked, vault } = await owner.status()
   if (locked || vault === undefined) return false
   const nowMs = clock.nowMs()

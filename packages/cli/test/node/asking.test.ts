@@ -36,7 +36,8 @@ test('MAX_ASKED_PEERS are asked at a time; one more is refused while all are in 
   using machine = new Machine()
   const home = locateHome({ env: {}, cwd: machine.cwd, userHome: machine.cwd }, 'home')
   // Somebody who takes every connection and never says a word.
-  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  // Whoever gives up waiting resets the connection.
+  const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
   await using network = memoryNetwork()
