@@ -5,7 +5,7 @@ import type { Schema } from '../../packages/core/src/schema.ts'
 import { original } from '../../packages/p2p/src/framings/original.ts'
 import { parsePeerId } from '../../packages/p2p/src/identity.ts'
 import { createNode } from '../../packages/p2p/src/node.ts'
-import type { Node, NodeInit } from '../../packages/p2p/src/node.ts'
+import type { Node, NodeInit } from '../../packages/p2p/src/node-interface.ts'
 import { defineProtocol, unary } from '../../packages/p2p/src/protocol.ts'
 
 import { first } from './_ours.ts'

@@ -11,7 +11,7 @@ import { expect } from 'aegir/chai'
 
 import { parsePeerId } from '../../packages/p2p/src/identity.ts'
 import { createNode } from '../../packages/p2p/src/node.ts'
-import type { Node } from '../../packages/p2p/src/node.ts'
+import type { Node } from '../../packages/p2p/src/node-interface.ts'
 import type { SecurityName } from '../../packages/p2p/src/securities.ts'
 import { TEST_CERTIFICATE, TEST_KEY } from '../../packages/p2p/test/transports/certificate.ts'
 

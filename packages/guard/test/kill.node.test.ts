@@ -34,7 +34,7 @@ beforeAll(async () => {
   const { owner } = guard
   await owner.run([step('generate', { to: 'release/app', type: 'ed25519' })])
   await owner.addPeer(CI.peer, 'ci')
-  const rule = { peers: ['ci'], effect: 'ask' } as const
+  const rule = { peers: ['ci'], effect: 'ask' as const }
   await owner.addRule({ ...rule, procedures: ['sign'], paths: ['release/**'] })
   await owner.addRule({ ...rule, procedures: ['random'], paths: ['-'] })
 })
