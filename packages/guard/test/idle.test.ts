@@ -34,3 +34,25 @@ test('who asks after an idle time is told that it is locked, and the audit says 
   const events = (await again.owner.auditEntries()).map(({ event, facts }) => [event, facts['by']])
   expect(events).toContainEqual(['locked', 'idle'])
 })
+
+test('to ask how things stand is no use: whoever looks every second keeps no vault open', async () => {
+  const clock = manualClock(1_800_000_000_000)
+  const vault = await createVault(
+    {
+      at: new MemoryStore(),
+      credential: { keyFile: new Uint8Array(32).fill(7) },
+      autoLockMs: 60_000,
+    },
+    { clock },
+  )
+  await using guard = openGuard({ vault, peer: HOME }, { clock })
+  const { head } = await guard.owner.status()
+  for (let second = 0; second < 60; second++) {
+    clock.advance(1000)
+    await guard.owner.syncList()
+    // Nothing was written: the head is the same, byte by byte.
+    if (second < 50) expect((await guard.owner.status()).head).toEqual(head)
+  }
+  clock.advance(1000)
+  await expect.poll(async () => (await guard.owner.status()).locked).toBe(true)
+})

@@ -59,6 +59,8 @@ export interface BackupParts {
 /** See above; for as long as the vault is unlocked. */
 export class BackupOffice {
   readonly #parts: BackupParts
+  /** As they stand in the vault; `undefined` until somebody asks. */
+  #notes: readonly BackupNote[] | undefined
 
   constructor(parts: BackupParts) {
     this.#parts = parts
@@ -66,7 +68,7 @@ export class BackupOffice {
 
   async create({ to, for: who, ...how }: BackupWriting, work: LongWork): Promise<BackupSaid> {
     assertPath(to)
-    const { vault, batch } = this.#parts
+    const { vault } = this.#parts
     const said = await spoken(async () => {
       if (who.by === 'recipients') {
         return await vault.backup({ ...how, to, for: { recipients: who.recipients } }, work)
@@ -75,9 +77,9 @@ export class BackupOffice {
       return await vault.backup({ ...how, to, for: { passphrase: secret.bytes } }, work)
     })
     const { createdAtMs, epoch, generation, counts } = said
-    await batch.run((done) => {
+    const note = { file: to, createdAtMs, epoch, generation, records: counts.records }
+    await this.#note(note, (done) => {
       this.#write(done, 'made', to, said)
-      putNote(done.tx, { file: to, createdAtMs, epoch, generation, records: counts.records })
     })
     return this.#said(said)
   }
@@ -131,12 +133,10 @@ export class BackupOffice {
     const said = this.#said(info)
     if (said.isOurs) {
       const { createdAtMs, epoch, generation } = info
-      await this.#parts.batch.run((done) => {
-        const detail = `${same} of ${live} covered`
-        this.#write(done, 'proven', init.from, info, detail)
-        const proven = { atMs: nowMs, covered: same, live }
-        const note = { file: init.from, createdAtMs, epoch, generation, records: restored, proven }
-        putNote(done.tx, note)
+      const proven = { atMs: nowMs, covered: same, live }
+      const note = { file: init.from, createdAtMs, epoch, generation, records: restored, proven }
+      await this.#note(note, (done) => {
+        this.#write(done, 'proven', init.from, info, `${same} of ${live} covered`)
       })
     }
     return {
@@ -154,8 +154,21 @@ export class BackupOffice {
     }
   }
 
-  notes(): Promise<readonly BackupNote[]> {
-    return this.#parts.batch.run(({ tx }) => readNotes(tx))
+  /** Read once, and again after a write: to ask how things stand is no use of the vault, and keeps it from no lock. */
+  async notes(): Promise<readonly BackupNote[]> {
+    return (this.#notes ??= await this.#parts.batch.run(({ tx }) => readNotes(tx)))
+  }
+
+  async #note(note: BackupNote, write: (work: Work) => void): Promise<void> {
+    try {
+      await this.#parts.batch.run((work) => {
+        write(work)
+        putNote(work.tx, note)
+      })
+    } finally {
+      // Also where nobody knows whether it was written.
+      this.#notes = undefined
+    }
   }
 
   #difference(opened: OpenedBackup, paths?: string): Promise<RestoreDifference> {
