@@ -104,3 +104,17 @@ export function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promis
   })
   return Promise.race([promise, late.promise]).finally(stop)
 }
+
+/** Waits so many milliseconds, or until the signal fires. Keeps no process alive by itself. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stop()
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const stop = clock.setTimer(ms, done)
+    if (signal.aborted) done()
+    else signal.addEventListener('abort', done, { once: true })
+  })
+}

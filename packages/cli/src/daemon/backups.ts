@@ -12,6 +12,7 @@ import type { Clock } from '@stronghold/vault'
 import type { Config } from '../config.ts'
 import { parseDuration } from '../duration.ts'
 import { failureOf } from '../failure.ts'
+import { pause } from '../io.ts'
 
 /** How often it is looked whether one is due, in milliseconds. */
 const LOOK_MS = 60_000
@@ -40,7 +41,7 @@ export async function scheduleBackups(init: BackupsInit): Promise<void> {
       if (!signal.aborted && text !== lastNote) init.note(text)
       lastNote = text
     }
-    await pause(clock, signal)
+    await pause(clock, LOOK_MS, signal)
   }
 }
 
@@ -107,20 +108,4 @@ function nameOf(vault: Uint8Array, atMs: number): string {
 
 function frontOf(vault: Uint8Array): string {
   return toHex(vault).slice(0, 12)
-}
-
-function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<undefined>()
-  const end = (): void => {
-    over.resolve(undefined)
-  }
-  const stop = clock.setTimer(LOOK_MS, end)
-  const giveUp = (): void => {
-    stop()
-    end()
-  }
-  signal.addEventListener('abort', giveUp, { once: true })
-  return over.promise.then(() => {
-    signal.removeEventListener('abort', giveUp)
-  })
 }

@@ -4,12 +4,13 @@
  */
 import { createHash } from 'node:crypto'
 
-import { toHex } from '@stronghold/core'
+import { equalBytes, toHex } from '@stronghold/core'
 import type { OwnerDoor, SyncPartnership } from '@stronghold/guard'
 import type { Clock } from '@stronghold/vault'
 
 import { failureOf } from '../failure.ts'
 import type { Home } from '../home.ts'
+import { pause } from '../io.ts'
 import { MAX_SYNC_PAUSE_MS, MIN_SYNC_PAUSE_MS } from '../limits.ts'
 import type { NodeDoor } from '../node/door.ts'
 import { runPartnership } from '../sync-run.ts'
@@ -33,15 +34,15 @@ export interface Past {
   readonly failures: number
 }
 
-/** Looks every few seconds, until the signal fires. A vault that is locked rests. */
+/** Looks every few seconds, until the signal fires. A vault that is locked rests, and to look is no use of it. */
 export async function scheduleSyncs(init: SyncsInit): Promise<void> {
   const { clock, signal } = init
   const past = new Map<string, Past>()
+  const holding = new Holding(init.owner)
   let lastNote = ''
   while (!signal.aborted) {
     try {
-      await runDue(init, past)
-      lastNote = ''
+      await runDue(init, past, holding)
     } catch (error) {
       const { message, reason } = failureOf(error)
       const text = reason === undefined ? message : `${message}: ${reason}`
@@ -52,21 +53,22 @@ export async function scheduleSyncs(init: SyncsInit): Promise<void> {
   }
 }
 
-async function runDue(init: SyncsInit, past: Map<string, Past>): Promise<void> {
+async function runDue(init: SyncsInit, past: Map<string, Past>, holding: Holding): Promise<void> {
   const { owner, clock, signal } = init
   if ((await owner.status()).locked) return
   const all = await owner.syncList()
   for (const name of past.keys()) {
     if (!all.some((one) => one.name === name)) past.delete(name)
   }
-  const held = all.some(({ onChange }) => onChange) ? await heldBy(owner) : ''
   for (const one of all) {
+    const held = one.onChange ? await holding.now() : ''
     if (signal.aborted || !isDue(one, past.get(one.name), clock.nowMs(), held)) continue
     const failures = past.get(one.name)?.failures ?? 0
     try {
       await runPartnership({ ...init, name: one.name })
       // What the run itself wrote is no change.
-      past.set(one.name, { atMs: clock.nowMs(), held: await heldBy(owner), failures: 0 })
+      const left = one.onChange ? await holding.now() : ''
+      past.set(one.name, { atMs: clock.nowMs(), held: left, failures: 0 })
     } catch (error) {
       past.set(one.name, { atMs: clock.nowMs(), held, failures: failures + 1 })
       throw error
@@ -74,13 +76,31 @@ async function runDue(init: SyncsInit, past: Map<string, Past>): Promise<void> {
   }
 }
 
-/** What the vault holds, in a few bytes: not its generation, which moves with every request that it answers. */
-async function heldBy(owner: OwnerDoor): Promise<string> {
-  const hash = createHash('sha256')
-  for (const { id, path, version, minimum, versions, egress, sync } of await owner.records()) {
-    hash.update(JSON.stringify([toHex(id), path, version, minimum, versions, egress, sync]))
+/** What the vault holds, in a few bytes: not its head, which moves with every request that it answers. */
+class Holding {
+  readonly #owner: OwnerDoor
+  #head: Uint8Array | undefined
+  #held = ''
+
+  constructor(owner: OwnerDoor) {
+    this.#owner = owner
   }
-  return hash.digest('base64')
+
+  /** Reads the list of records only where anything was written since it was asked last. */
+  async now(): Promise<string> {
+    const { head } = await this.#owner.status()
+    if (head !== undefined && this.#head !== undefined && equalBytes(head, this.#head)) {
+      return this.#held
+    }
+    const hash = createHash('sha256')
+    for (const one of await this.#owner.records()) {
+      const { id, path, version, minimum, versions, egress, sync } = one
+      hash.update(JSON.stringify([toHex(id), path, version, minimum, versions, egress, sync]))
+    }
+    this.#head = head
+    this.#held = hash.digest('base64')
+    return this.#held
+  }
 }
 
 /** Is it time. Exported for its test. */
@@ -98,19 +118,4 @@ export function isDue(
   }
   const isPeriodOver = everyMs !== undefined && nowMs >= (past?.atMs ?? lastRunAtMs) + everyMs
   return isPeriodOver || (onChange && past?.held !== held)
-}
-
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<undefined>()
-  const stop = clock.setTimer(ms, () => {
-    over.resolve(undefined)
-  })
-  const giveUp = (): void => {
-    stop()
-    over.resolve(undefined)
-  }
-  signal.addEventListener('abort', giveUp, { once: true })
-  return over.promise.finally(() => {
-    signal.removeEventListener('abort', giveUp)
-  })
 }

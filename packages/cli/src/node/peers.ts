@@ -7,6 +7,7 @@ import type { DoorTable } from '@stronghold/guard/socket'
 import type { Address, Node, PeerId } from '@stronghold/p2p'
 import { z } from 'zod'
 
+import { pause } from '../io.ts'
 import { MAX_BOOK_ADDRESSES, MAX_PINGS } from '../limits.ts'
 import { crossing } from './faults.ts'
 import type { RunningNode } from './running.ts'
@@ -137,16 +138,4 @@ async function unlessGivenUp<T>(
     if (signal.aborted) return undefined
     throw error
   }
-}
-
-async function pause(clock: RunningNode['clock'], ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const stop = clock.setTimer(ms, done)
-    signal.addEventListener('abort', done, { once: true })
-    function done(): void {
-      stop()
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-  })
 }
