@@ -42,8 +42,7 @@ export interface RunInit {
 /** A run that goes on until it is ended. */
 export interface Standing {
   /** The first line that it printed, as JSON. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  readonly ready: any
+  readonly ready: Ran['json']
   /** Settles with how it ended. */
   readonly ended: Promise<Ran>
 }

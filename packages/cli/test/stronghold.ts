@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
+import type { Ran } from './machine.ts'
+
 const BINARY = fileURLToPath(new URL('../bin/stronghold.js', import.meta.url))
 const FLAGS = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning']
 // The sources, not what was built of them some time ago.
@@ -18,8 +20,7 @@ export interface Ended {
   readonly stdout: string
   readonly stderr: string
   /** stdout as one JSON value. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  readonly json: any
+  readonly json: Ran['json']
 }
 
 /** One that goes on. */
