@@ -1,8 +1,6 @@
 /** `receipt`: what a receipt says, and whether it holds. Needs no vault: the peer id alone decides. */
-import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto'
-
-import { encodeUtf8, fromHex, toHex } from '@stronghold/core'
-import type { Receipt, ReceiptCrypto } from '@stronghold/guard'
+import { fromHex, toHex } from '@stronghold/core'
+import type { Receipt } from '@stronghold/guard'
 import { z } from 'zod'
 
 import { inBook, readBook } from '../book.ts'
@@ -72,6 +70,7 @@ const verify = defineCommand({
     const { options, operands, terminal } = call
     const file = await read(call)
     const { verifyReceipt } = await import('@stronghold/guard')
+    const { receiptCrypto } = await import('@stronghold/remote/connect')
     const verdict = await verifyReceipt(
       file.receipt,
       {
@@ -82,7 +81,7 @@ const verify = defineCommand({
           ? {}
           : { request: await requestAbout(call, file, options.in) }),
       },
-      await receiptCrypto(),
+      receiptCrypto,
     )
     if (!verdict.valid) {
       throw new Failure(
@@ -138,23 +137,6 @@ async function peerNamed({ home }: Call, text: string): Promise<string> {
   if (found !== undefined) return found.peer
   const { parsePeerId } = await import('@stronghold/p2p')
   return parsePeerId(text)
-}
-
-/** An Ed25519 key as Node.js takes it (RFC 8410 §4). */
-const SPKI_PREFIX = fromHex('302a300506032b6570032100')
-
-async function receiptCrypto(): Promise<ReceiptCrypto> {
-  const { openEnvelope } = await import('@stronghold/p2p')
-  return {
-    sha256: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
-    verifyEd25519: (signature, message, publicKey) => {
-      const der = Buffer.concat([SPKI_PREFIX, publicKey])
-      const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
-      return verifySignature(null, message, key, signature)
-    },
-    openEnvelope: async (envelope, { domain, payloadType }) =>
-      await openEnvelope(envelope, [{ domain, payloadType: encodeUtf8(payloadType) }]),
-  }
 }
 
 function asJson({ leaf }: Receipt): Record<string, unknown> {

@@ -99,9 +99,9 @@ async function keyOf(
       hint: 'pair with it: stronghold pair new, there; stronghold pair join, here',
     })
   }
-  const { createHash } = await import('node:crypto')
-  const digest = createHash('sha256').update(reply.key).digest('base64').replace(/=+$/, '')
-  return { vault: reply.vault, key: reply.key, fingerprint: `SHA256:${digest}` }
+  const { fingerprintOf } = await import('@stronghold/guard')
+  const { vault, key } = reply
+  return { vault, key, fingerprint: fingerprintOf(key) }
 }
 
 /** @throws `Failure` where the fingerprint is another than the one that was expected */
