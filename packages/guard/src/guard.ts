@@ -488,17 +488,26 @@ class LocalGuard implements Guard, NetworkDoor {
     if (open.book.size === 0 && !open.trail.hasSummaries(this.#clock.nowMs())) return
     this.#stopTimer = this.#clock.setTimer(SWEEP_MS, () => {
       this.#stopTimer = undefined
-      const done = (): void => {
-        this.#arm()
-      }
-      this.#checkpoint(open)
-      open.batch
-        .run((work: Work) => {
-          open.desk.sweep(work)
-          open.trail.summarise(work.tx, work.journal)
-        })
-        .then(done, done)
+      // What came in this turn is a use; to look at deadlines is none, or a vault in which something waits never locks.
+      open.batch.flush()
+      this.#vault.aside(() => {
+        this.#sweep(open)
+      })
     })
+  }
+
+  #sweep(open: Open): void {
+    this.#checkpoint(open)
+    const done = (): void => {
+      this.#arm()
+    }
+    open.batch
+      .run((work: Work) => {
+        open.desk.sweep(work)
+        open.trail.summarise(work.tx, work.journal)
+      })
+      .then(done, done)
+    open.batch.flush()
   }
 
   /** Where it fails it is tried again at the next deadline; what is asked meanwhile finds out by itself. */

@@ -35,6 +35,30 @@ test('who asks after an idle time is told that it is locked, and the audit says 
   expect(events).toContainEqual(['locked', 'idle'])
 })
 
+test('what waits for a person keeps no vault open, and waits for it to be unlocked', async () => {
+  const clock = manualClock(1_800_000_000_000)
+  const credential = { keyFile: new Uint8Array(32).fill(7) }
+  const vault = await createVault(
+    { at: new MemoryStore(), credential, autoLockMs: 60_000 },
+    { clock },
+  )
+  await using guard = openGuard({ vault, peer: HOME }, { clock })
+  const input = { to: 'release/app', type: 'ed25519' }
+  await guard.owner.run([{ procedure: 'generate', version: 1, input }])
+  await guard.owner.addPeer(CI.peer, 'ci')
+  await guard.owner.addRule({ peers: ['ci'], procedures: ['sign'], paths: ['**'], effect: 'ask' })
+  const request = { ...signing('x'), timeoutMs: 3_600_000 }
+  expect(told(await guard.network.submit(CI, request))).toBe('pending')
+  for (let second = 0; second < 61; second++) {
+    clock.advance(1000)
+    await Promise.resolve()
+  }
+  await expect.poll(async () => (await guard.owner.status()).locked).toBe(true)
+  await vault.unlock(credential)
+  await using again = openGuard({ vault, peer: HOME }, { clock })
+  expect(await again.owner.approvals()).toHaveLength(1)
+})
+
 test('to ask how things stand is no use: whoever looks every second keeps no vault open', async () => {
   const clock = manualClock(1_800_000_000_000)
   const vault = await createVault(
