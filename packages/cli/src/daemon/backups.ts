@@ -11,11 +11,13 @@ import type { Clock } from '@stronghold/vault'
 
 import type { Config } from '../config.ts'
 import { parseDuration } from '../duration.ts'
-import { failureOf } from '../failure.ts'
 import { pause } from '../io.ts'
+import { Complaints } from './complaints.ts'
 
-/** How often it is looked whether one is due, in milliseconds. */
+/** How often it is looked at least whether one is due, in milliseconds. */
 const LOOK_MS = 60_000
+/** And how often at most: the names of their files tell seconds apart. */
+const MIN_LOOK_MS = 1000
 
 /** What scheduled backups need. */
 export interface BackupsInit {
@@ -27,21 +29,21 @@ export interface BackupsInit {
   note(text: string): void
 }
 
-/** Looks once a minute, until the signal fires. A vault that is locked rests. */
+/** Looks once a minute, or as often as one is due, until the signal fires. A vault that is locked rests. */
 export async function scheduleBackups(init: BackupsInit): Promise<void> {
-  const { clock, signal } = init
-  let lastNote = ''
+  const { clock, config, signal } = init
+  const restMs = Math.min(Math.max(everyOf(config) || LOOK_MS, MIN_LOOK_MS), LOOK_MS)
+  const complaints = new Complaints((text) => {
+    if (!signal.aborted) init.note(text)
+  })
   while (!signal.aborted) {
     try {
       await backUpIfDue(init)
-      lastNote = ''
+      complaints.well('')
     } catch (error) {
-      const { message, reason } = failureOf(error)
-      const text = reason === undefined ? message : `${message}: ${reason}`
-      if (!signal.aborted && text !== lastNote) init.note(text)
-      lastNote = text
+      complaints.wrong('', error)
     }
-    await pause(clock, LOOK_MS, signal)
+    await pause(clock, restMs, signal)
   }
 }
 
@@ -52,10 +54,9 @@ export async function scheduleBackups(init: BackupsInit): Promise<void> {
  */
 export async function backUpIfDue({ owner, config, clock, signal }: BackupsInit): Promise<boolean> {
   const directory = config.find('backup.directory').value
-  const every = config.text('backup.every') ?? '0'
+  const everyMs = everyOf(config)
   const recipients = config.list('backup.recipients')
-  if (typeof directory !== 'string' || every === '0' || recipients.length === 0) return false
-  const everyMs = parseDuration(every)
+  if (typeof directory !== 'string' || everyMs === 0 || recipients.length === 0) return false
   const { locked, vault } = await owner.status()
   if (locked || vault === undefined) return false
   const nowMs = clock.nowMs()
@@ -73,6 +74,12 @@ export async function backUpIfDue({ owner, config, clock, signal }: BackupsInit)
     return true
   }
   return false
+}
+
+/** Time between two, in milliseconds; 0 for none. */
+function everyOf(config: Config): number {
+  const every = config.text('backup.every') ?? '0'
+  return every === '0' ? 0 : parseDuration(every)
 }
 
 /** The files of a directory that are called as scheduled backups of a vault are, newest first. */

@@ -8,12 +8,12 @@ import { equalBytes, toHex } from '@stronghold/core'
 import type { OwnerDoor, SyncPartnership } from '@stronghold/guard'
 import type { Clock } from '@stronghold/vault'
 
-import { failureOf } from '../failure.ts'
 import type { Home } from '../home.ts'
 import { pause } from '../io.ts'
 import { MAX_SYNC_PAUSE_MS, MIN_SYNC_PAUSE_MS } from '../limits.ts'
 import type { NodeDoor } from '../node/door.ts'
 import { runPartnership } from '../sync-run.ts'
+import { Complaints } from './complaints.ts'
 
 /** What runs need. */
 export interface SyncsInit {
@@ -39,21 +39,27 @@ export async function scheduleSyncs(init: SyncsInit): Promise<void> {
   const { clock, signal } = init
   const past = new Map<string, Past>()
   const holding = new Holding(init.owner)
-  let lastNote = ''
+  const complaints = new Complaints((text) => {
+    if (!signal.aborted) init.note(text)
+  })
   while (!signal.aborted) {
     try {
-      await runDue(init, past, holding)
+      await runDue(init, past, holding, complaints)
+      complaints.well('')
     } catch (error) {
-      const { message, reason } = failureOf(error)
-      const text = reason === undefined ? message : `${message}: ${reason}`
-      if (!signal.aborted && text !== lastNote) init.note(text)
-      lastNote = text
+      complaints.wrong('', error)
     }
     await pause(clock, MIN_SYNC_PAUSE_MS, signal)
   }
 }
 
-async function runDue(init: SyncsInit, past: Map<string, Past>, holding: Holding): Promise<void> {
+/** One partner that fails keeps no other waiting. */
+async function runDue(
+  init: SyncsInit,
+  past: Map<string, Past>,
+  holding: Holding,
+  complaints: Complaints,
+): Promise<void> {
   const { owner, clock, signal } = init
   if ((await owner.status()).locked) return
   const all = await owner.syncList()
@@ -65,13 +71,15 @@ async function runDue(init: SyncsInit, past: Map<string, Past>, holding: Holding
     if (signal.aborted || !isDue(one, past.get(one.name), clock.nowMs(), held)) continue
     const failures = past.get(one.name)?.failures ?? 0
     try {
-      await runPartnership({ ...init, name: one.name })
+      const { stopped } = await runPartnership({ ...init, name: one.name })
       // What the run itself wrote is no change.
       const left = one.onChange ? await holding.now() : ''
       past.set(one.name, { atMs: clock.nowMs(), held: left, failures: 0 })
+      if (stopped === undefined) complaints.well(one.name)
+      else complaints.tell(one.name, `${one.name} is stopped: stronghold sync list says why`)
     } catch (error) {
       past.set(one.name, { atMs: clock.nowMs(), held, failures: failures + 1 })
-      throw error
+      complaints.wrong(one.name, error)
     }
   }
 }

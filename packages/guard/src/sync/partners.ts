@@ -10,42 +10,42 @@ import type { Work } from '../desk.ts'
 import { KINDS } from '../kinds.ts'
 import { MAX_SYNC_CONFLICTS } from '../limits.ts'
 import { sha256 } from '../sha256.ts'
-import type { SyncConflict, SyncMapping, SyncMerge, SyncMode, SyncSide } from './doors.ts'
+import type { SyncConflict, SyncPartnership, SyncSide } from './doors.ts'
 
-/** A partnership as it is kept. */
-export interface Partnership {
-  readonly name: string
-  readonly peer: string
-  /** The partner's, pinned: 16 and 32 bytes. */
-  readonly vault: Uint8Array
+/** A partnership as it is kept: what its owner sees, and what that comes from. */
+export interface Partnership extends Pick<
+  SyncPartnership,
+  | 'name'
+  | 'peer'
+  | 'vault'
+  | 'paths'
+  | 'maps'
+  | 'mode'
+  | 'merge'
+  | 'everyMs'
+  | 'onChange'
+  | 'paused'
+  | 'addedAtMs'
+  | 'seen'
+  | 'lastRunAtMs'
+  | 'accept'
+> {
+  /** The partner's, pinned, 32 bytes. */
   readonly key: Uint8Array
-  readonly paths: readonly string[]
-  readonly maps: readonly SyncMapping[]
-  readonly mode: SyncMode
-  readonly merge: SyncMerge
-  readonly everyMs?: number
-  readonly onChange: boolean
-  readonly paused: boolean
-  readonly addedAtMs: number
   /** Drawn by the partner and kept with what it said last: shows it that this vault is not an older copy. 16 bytes. */
   readonly held?: Uint8Array
   /** What it has to show of ours: the last it surely has, and one that it may have. */
   readonly given?: { readonly sure?: Uint8Array; readonly maybe?: Uint8Array }
-  /** How far the partner had come when it was last seen. */
-  readonly seen?: { readonly epoch: number; readonly generation: number }
   /** When both were last in step, and where this vault stood then. */
   readonly complete?: {
     readonly atMs: number
     readonly epoch: number
     readonly generation: number
   }
-  readonly lastRunAtMs?: number
   /** Whether the last run left something to do. */
   readonly behind: boolean
   /** Why nothing is exchanged until a person decides. */
-  readonly stop?: 'rolled-back' | 'unseen' | 'key'
-  /** What was decided about a partner that fell behind, until both are in step. */
-  readonly accept?: 'older' | 'newer'
+  readonly stop?: Exclude<NonNullable<SyncPartnership['why']>, 'records'>
 }
 
 /** A conflict as it is kept. Ids and digests are 32 hex digits. */
