@@ -498,16 +498,14 @@ class LocalGuard implements Guard, NetworkDoor {
 
   #sweep(open: Open): void {
     this.#checkpoint(open)
-    const done = (): void => {
-      this.#arm()
-    }
     open.batch
       .run((work: Work) => {
         open.desk.sweep(work)
         open.trail.summarise(work.tx, work.journal)
       })
-      .then(done, done)
+      .catch(() => {})
     open.batch.flush()
+    this.#arm()
   }
 
   /** Where it fails it is tried again at the next deadline; what is asked meanwhile finds out by itself. */
