@@ -72,7 +72,7 @@ export function reachOf(
       const leaves = step.procedure.roles[role]?.egress ?? egress
       for (const { path, version } of found) {
         count++
-        add({ procedure: name, role, path, egress: leaves })
+        add({ procedure: name, role, path, egress: leaves, step: index })
         const text = path.toString()
         const record = path === NO_PATH ? undefined : recordAt(text)
         const bound =
@@ -81,7 +81,7 @@ export function reachOf(
       }
     }
     if (count > 0) continue
-    add({ procedure: name, role: NO_PATH, path: NO_PATH, egress })
+    add({ procedure: name, role: NO_PATH, path: NO_PATH, egress, step: index })
     touched.push({ step: index, procedure: name, role: NO_PATH, path: NO_PATH })
   }
   return { cells, touched, formats: [...formats] }

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 
 import { exportLines, verifyExport } from '../src/audit/export.ts'
 import { readWitness } from '../src/audit/verify.ts'
-import type { Asker, Guard, OwnerDoor, UnlockBy } from '../src/doors.ts'
+import type { Asker, Guard, OwnerDoor, PeerRequest, UnlockBy } from '../src/doors.ts'
 import type { GuardLimits } from '../src/limits.ts'
 import { decodeReceipt } from '../src/receipts.ts'
 import { sha256 } from '../src/sha256.ts'
@@ -614,6 +614,21 @@ export function guardSuite({
       expect(told(await network.submit(CI, signing('3')))).toBe('permission_denied denied_by_rule')
       await all.clock.advance(2 * 86_400_000)
       expect(told(await network.submit(CI, signing('4')))).toBe('done')
+    })
+
+    it('count each step of a chain as a use of its own', async () => {
+      await using all = await guarded()
+      const { network, owner } = all.guard
+      await owner.addRule({ ...SIGN, effect: 'allow', limits: ['3/day'] })
+      const chain = (length: number): PeerRequest => ({
+        ...signing('x'),
+        steps: Array.from({ length }, () => signing('x').steps).flat(),
+      })
+      expect(told(await network.submit(CI, chain(4)))).toBe('permission_denied denied_by_rule')
+      expect(told(await network.submit(CI, chain(2)))).toBe('done')
+      expect(told(await network.submit(CI, chain(2)))).toBe('permission_denied denied_by_rule')
+      expect(told(await network.submit(CI, chain(1)))).toBe('done')
+      expect(told(await network.submit(CI, chain(1)))).toBe('permission_denied denied_by_rule')
     })
 
     it('reserve what waits for a person, and give it back when it is denied', async () => {

@@ -18,6 +18,8 @@ export interface Cell {
   readonly format?: string
   /** The most that leaves of the record. */
   readonly egress: Egress
+  /** Which step of a chain it belongs to, from 0: each step is a use of its own. Default 0. */
+  readonly step?: number
 }
 
 /** Who asks for what, when. */
@@ -62,7 +64,7 @@ export interface Decision {
   /** The cell that decided: the first of the strictest; `undefined` for a request without cells. */
   readonly decidedBy: CellDecision | undefined
   readonly cells: readonly CellDecision[]
-  /** Rules whose limits this request uses, each once. */
+  /** Rules whose limits this request uses, each once for every step that it decides. */
   readonly charges: readonly Rule[]
 }
 
@@ -91,27 +93,51 @@ export function compile(rules: readonly Rule[]): CompiledRules {
 
 /** Decides on a request. Never throws: a memory that throws denies. */
 export function decide(compiled: CompiledRules, request: Request, memory: Memory): Decision {
-  const cells = request.cells.map((cell) => decideCell(compiled, request, cell, memory))
+  const uses = new Uses(memory)
+  const cells = request.cells.map((cell) => decideCell(compiled, request, cell, uses))
   let decidedBy: CellDecision | undefined
   for (const cell of cells) {
     if (decidedBy === undefined || STRICTNESS[cell.verdict] > STRICTNESS[decidedBy.verdict]) {
       decidedBy = cell
     }
   }
-  const charges = new Set<Rule>()
-  for (const { ground } of cells) {
-    if (ground.kind === 'rule' || ground.kind === 'grant') {
-      if (ground.rule.limits.length > 0) charges.add(ground.rule)
-    }
+  return { verdict: decidedBy?.verdict ?? 'deny', decidedBy, cells, charges: uses.charges }
+}
+
+/** What was used before, and what the steps of this request use: a chain gets no further than requests one by one. */
+class Uses {
+  readonly memory: Memory
+  readonly #steps = new Map<Rule, Set<number>>()
+
+  constructor(memory: Memory) {
+    this.memory = memory
   }
-  return { verdict: decidedBy?.verdict ?? 'deny', decidedBy, cells, charges: [...charges] }
+
+  /** Each rule with limits, once for every step that it decides. */
+  get charges(): Rule[] {
+    return [...this.#steps].flatMap(([rule, { size }]) => Array.from({ length: size }, () => rule))
+  }
+
+  charge(rule: Rule, { step = 0 }: Cell): void {
+    if (rule.limits.length === 0) return
+    const steps = this.#steps.get(rule)
+    if (steps === undefined) this.#steps.set(rule, new Set([step]))
+    else steps.add(step)
+  }
+
+  /** How often a rule was used within a window before a cell, this request's other steps included. */
+  of(rule: Rule, windowMs: number, { step = 0 }: Cell): number {
+    const steps = this.#steps.get(rule)
+    const own = steps === undefined ? 0 : steps.size - Number(steps.has(step))
+    return this.memory.used(rule.id, windowMs) + own
+  }
 }
 
 function decideCell(
   compiled: CompiledRules,
   request: Request,
   cell: Cell,
-  memory: Memory,
+  uses: Uses,
 ): CellDecision {
   if (!request.known) return { cell, verdict: 'deny', ground: { kind: 'unknown-peer' } }
   const lists = compiled.byUse.get(useOf(cell.procedure, cell.role))
@@ -121,13 +147,14 @@ function decideCell(
   }
   for (const rule of lists?.ordered ?? []) {
     if (!applies(rule, request, cell)) continue
-    const limit = rule.limits.find((one) => isUsedUp(rule, one, memory))
+    const limit = rule.limits.find((one) => isUsedUp(rule, one, cell, uses))
     if (limit !== undefined) {
       if (rule.whenUsedUp === 'next') continue
       return { cell, verdict: 'deny', ground: { kind: 'limit', rule, limit } }
     }
+    uses.charge(rule, cell)
     if (rule.effect === 'allow') return { cell, verdict: 'allow', ground: { kind: 'rule', rule } }
-    const granted = isGrantable(cell) && isGranted(cell, rule, memory)
+    const granted = isGrantable(cell) && isGranted(cell, rule, uses.memory)
     return granted
       ? { cell, verdict: 'allow', ground: { kind: 'grant', rule } }
       : { cell, verdict: 'ask', ground: { kind: 'rule', rule } }
@@ -184,9 +211,9 @@ function isBlind(format: string): boolean {
   return BLIND_FORMATS.has(format)
 }
 
-function isUsedUp(rule: Rule, limit: Limit, memory: Memory): boolean {
+function isUsedUp(rule: Rule, limit: Limit, cell: Cell, uses: Uses): boolean {
   try {
-    return !(memory.used(rule.id, limit.windowMs) < limit.count)
+    return !(uses.of(rule, limit.windowMs, cell) < limit.count)
   } catch {
     return true
   }

@@ -36,14 +36,15 @@ describe('decide()', () => {
             peer: pick(Object.values(PEERS)),
             known: pick([true, true, true, true, true, true, true, false]),
             tags: new Set(TAGS.filter(() => pick([true, false, false]))),
-            cells: Array.from({ length: count }, () =>
-              cellOf(
+            cells: Array.from({ length: count }, () => ({
+              ...cellOf(
                 pick(ALL_USES),
                 pick(PLACES),
                 pick(FORMATS),
                 pick(['none', 'public', 'derived', 'material']),
               ),
-            ),
+              ...pick([{}, { step: 0 }, { step: 1 }, { step: 2 }]),
+            })),
             nowMs: pick([0, 999, 1000, 1999, 2000]),
           }
           const full = new Set(rules.filter(() => pick([true, false])).map(({ id }) => id))
@@ -62,6 +63,7 @@ describe('decide()', () => {
                 ...cell,
                 path: cell.path.toString(),
                 format: cell.format,
+                step: cell.step ?? 0,
               })),
             },
             used,

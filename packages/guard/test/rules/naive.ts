@@ -8,6 +8,7 @@ export interface NaiveCell {
   path: string
   format: string | undefined
   egress: string
+  step: number
 }
 
 /** Does a pattern match a path: tried segment by segment, `**` as any number of them from one up. */
@@ -26,6 +27,7 @@ export function naiveDecide(
   usedUp: (rule: string, windowMs: number) => number,
   granted: (rule: string, cell: NaiveCell) => boolean,
 ): Effect {
+  const taken: string[] = []
   const verdicts = request.cells.map((cell): Effect => {
     if (!request.known) return 'deny'
     const matching = rules.filter((rule) => {
@@ -59,9 +61,14 @@ export function naiveDecide(
     })
     if (matching.some((rule) => rule.effect === 'deny')) return 'deny'
     for (const rule of matching) {
-      const full = rule.limits.some(({ count, windowMs }) => usedUp(rule.id, windowMs) >= count)
+      const others = taken.filter(
+        (use) => use.startsWith(rule.id + ' ') && use !== useOf(rule, cell),
+      )
+      const here = new Set(others).size
+      const full = rule.limits.some((l) => usedUp(rule.id, l.windowMs) + here >= l.count)
       if (full && rule.whenUsedUp === 'next') continue
       if (full) return 'deny'
+      taken.push(useOf(rule, cell))
       if (rule.effect === 'allow') return 'allow'
       const never = cell.format === 'raw' || cell.format === 'digest' || cell.egress === 'material'
       return !never && granted(rule.id, cell) ? 'allow' : 'ask'
@@ -70,4 +77,9 @@ export function naiveDecide(
   })
   if (verdicts.length === 0 || verdicts.includes('deny')) return 'deny'
   return verdicts.includes('ask') ? 'ask' : 'allow'
+}
+
+/** One use of a rule: what one step does under it. */
+function useOf(rule: Rule, { step }: NaiveCell): string {
+  return `${rule.id} ${step}`
 }
