@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url'
 // No debugger opens on a signal, and SQLite says on every start that it is new.
 const FLAGS = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning']
 const NEEDED = 24
+// A crash leaves no file with what was in memory. The shell sets that limit, and becomes what stands behind it.
+const WITHOUT_CORE = ['/bin/sh', '-c', 'ulimit -c 0 2>/dev/null; exec "$@"', 'stronghold']
 const file = fileURLToPath(import.meta.url)
 const args = process.argv.slice(2)
 const isNew = Number(process.versions.node.split('.')[0]) >= NEEDED
@@ -50,9 +52,11 @@ function nodeBeside(from) {
  */
 function start(node, command) {
   const stdio = descriptors()
+  const [shell = '', ...first] = WITHOUT_CORE
+  const line = [...first, node, ...command]
   // In the place of this process, where that can be had; but descriptors beside the three do not come along.
-  if (isNew && stdio.length === 3) process.execve?.(node, [node, ...command], process.env)
-  const child = spawn(node, command, { stdio })
+  if (isNew && stdio.length === 3) process.execve?.(shell, [shell, ...line], process.env)
+  const child = spawn(shell, line, { stdio })
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
     process.on(signal, () => child.kill(signal))
   }

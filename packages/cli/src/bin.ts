@@ -1,6 +1,12 @@
 /** The program: the real machine, the real arguments, the exit code. */
-import { main } from './main.ts'
-import { thisMachine } from './machine.ts'
+import { homedir } from 'node:os'
+
+import { dumpNothing, keepCompiled } from './start.ts'
+
+dumpNothing()
+keepCompiled(process.env, homedir())
+const { main } = await import('./main.ts')
+const { thisMachine } = await import('./machine.ts')
 
 // Timers of a node and of the clock keep no process alive: without this one it could end in the middle of a command.
 const awake = setInterval(() => {}, 0x7fffffff)

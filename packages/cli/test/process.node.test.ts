@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { SOURCE_ENV } from './stronghold.ts'
+
 const BINARY = fileURLToPath(new URL('../bin/stronghold.js', import.meta.url))
 const PASSPHRASE = 'correct horse battery staple'
 
@@ -15,12 +17,7 @@ let env: NodeJS.ProcessEnv
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'stronghold-process-'))
   writeFileSync(join(folder, 'pass'), `${PASSPHRASE}\n`, { mode: 0o600 })
-  env = {
-    ...process.env,
-    STRONGHOLD_HOME: join(folder, 'home'),
-    // The sources, not what was built of them some time ago.
-    NODE_OPTIONS: '--conditions=@stronghold/source',
-  }
+  env = { ...SOURCE_ENV, STRONGHOLD_HOME: join(folder, 'home') }
 })
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
@@ -84,7 +81,11 @@ describe('stronghold', () => {
       expect(shown).toContain('release/app')
       expect(shown).not.toContain('horse')
       if (process.platform === 'linux') {
-        expect(readFileSync(`/proc/${child.pid}/environ`, 'latin1')).not.toContain('horse')
+        const told = (name: string): string => readFileSync(`/proc/${child.pid}/${name}`, 'latin1')
+        expect(told('environ')).not.toContain('horse')
+        // A crash writes no file; and where one is taken by a program of the system's, no memory is in it.
+        await expect.poll(() => told('limits')).toMatch(/^Max core file size +0 +0 /m)
+        await expect.poll(() => told('coredump_filter')).toBe('00000000\n')
       }
       child.stdin.end('x')
       expect(await ended).toBe(0)

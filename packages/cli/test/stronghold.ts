@@ -11,8 +11,15 @@ import type { Ran } from './machine.ts'
 
 const BINARY = fileURLToPath(new URL('../bin/stronghold.js', import.meta.url))
 const FLAGS = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning']
-// The sources, not what was built of them some time ago.
-const ENV = { ...process.env, NODE_OPTIONS: '--conditions=@stronghold/source', NO_COLOR: '1' }
+/** Where the program runs: the sources, not what was built of them some time ago, and read once for all processes. */
+export const SOURCE_ENV: NodeJS.ProcessEnv = {
+  ...process.env,
+  NODE_OPTIONS: '--conditions=@stronghold/source',
+  NODE_COMPILE_CACHE: fileURLToPath(
+    new URL('../../../node_modules/.cache/compiled', import.meta.url),
+  ),
+  NO_COLOR: '1',
+}
 
 /** How a run ended. */
 export interface Ended {
@@ -36,8 +43,6 @@ export interface Running {
 export class Place implements Disposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'stronghold-e2e-'))
   readonly #running = new Set<ChildProcess>()
-  /** Sources are read once for all the processes of a place. */
-  readonly #env = { ...ENV, NODE_COMPILE_CACHE: this.path('.compiled') }
 
   constructor() {
     writeFileSync(this.path('pass'), 'correct horse battery staple\n', { mode: 0o600 })
@@ -49,9 +54,9 @@ export class Place implements Disposable {
 
   /** Runs a command to its end. */
   run(home: string, line: string | readonly string[], input: string | Uint8Array = ''): Ended {
-    const { status, stdout, stderr } = spawnSync(process.execPath, this.#args(home, line), {
+    const { status, stdout, stderr } = spawnSync(process.execPath, this.args(home, line), {
       cwd: this.folder,
-      env: this.#env,
+      env: SOURCE_ENV,
       input,
       maxBuffer: 64 * 1024 ** 2,
     })
@@ -67,9 +72,9 @@ export class Place implements Disposable {
 
   /** Starts a command. It is killed with the place. */
   start(home: string, line: string | readonly string[], input?: string | Uint8Array): Running {
-    const child = spawn(process.execPath, this.#args(home, line), {
+    const child = spawn(process.execPath, this.args(home, line), {
       cwd: this.folder,
-      env: this.#env,
+      env: SOURCE_ENV,
     })
     this.#running.add(child)
     if (input !== undefined) child.stdin.end(input)
@@ -125,7 +130,8 @@ export class Place implements Disposable {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  #args(home: string, line: string | readonly string[]): string[] {
+  /** What stands behind Node.js where a command is run. */
+  args(home: string, line: string | readonly string[]): string[] {
     const words = typeof line === 'string' ? line.split(' ') : line
     return [...FLAGS, BINARY, ...words, '--home', this.path(home)]
   }

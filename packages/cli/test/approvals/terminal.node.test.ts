@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { Machine } from '../machine.ts'
+import { SOURCE_ENV } from '../stronghold.ts'
 
 const BINARY = fileURLToPath(new URL('../../bin/stronghold.js', import.meta.url))
 const SECOND_USER = fileURLToPath(
@@ -23,9 +24,8 @@ let env: NodeJS.ProcessEnv
 beforeAll(async () => {
   machine = await new Machine().init()
   env = {
-    ...process.env,
+    ...SOURCE_ENV,
     STRONGHOLD_HOME: machine.path('home'),
-    NODE_OPTIONS: '--conditions=@stronghold/source',
     TERM: 'xterm',
   }
   const args = [BINARY, 'up', '--json', '--listen', '/ip4/127.0.0.1/tcp/0']
