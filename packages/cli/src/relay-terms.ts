@@ -4,7 +4,7 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 
-import type { P2pLimits, RelayQuota } from '@stronghold/p2p'
+import type { RelayQuota } from '@stronghold/p2p'
 import { z } from 'zod'
 
 import { parseDuration } from './duration.ts'
@@ -117,17 +117,6 @@ export function withQuota(
   return {
     ...terms,
     quotas: Object.fromEntries(quota === undefined ? others : [...others, [peer, quota]]),
-  }
-}
-
-/** What everybody may use, as limits of a node. */
-export function limitsOf({ quota }: RelayTerms): Partial<P2pLimits> {
-  const { bytesPerDay, circuits, circuitBytes, circuitMs } = quota
-  return {
-    ...(bytesPerDay === undefined ? {} : { maxRelayBytesPerPeer: bytesPerDay }),
-    ...(circuits === undefined ? {} : { maxRelayCircuitsPerPeer: circuits }),
-    ...(circuitBytes === undefined ? {} : { maxRelayCircuitBytes: circuitBytes }),
-    ...(circuitMs === undefined ? {} : { maxRelayCircuitMs: circuitMs }),
   }
 }
 

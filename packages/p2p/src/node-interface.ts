@@ -163,10 +163,19 @@ export interface Node extends AsyncDisposable {
   unban(address: string): boolean
   readonly blocked: PeerId[]
   readonly banned: string[]
-  /** Rules, blocks, bans and address book. @throws `TypeError` for a rule that is a function */
+  /**
+   * Rules, blocks, bans, address book, relays to be reached through, and the terms on which it is one itself.
+   *
+   * @throws `TypeError` for a rule that is a function
+   */
   export(): ExportedNode
-  /** Takes over what `export` gave. @throws `TypeError` for another shape */
-  restore(exported: unknown): void
+  /**
+   * Takes over what `export` gave. Relays to be reached through are kept from then on; it does not wait for them.
+   *
+   * @throws `TypeError` for another shape, `SyntaxError` for what is no peer or address; `P2pError` `failed_precondition`
+   *   for a relay's terms where the node is none, `resource_exhausted` past a limit
+   */
+  restore(exported: unknown): Promise<void>
   /**
    * Signs a payload with the node's key as a libp2p signed envelope (RFC 0002), which `openEnvelope` reads against the
    * peer id alone.

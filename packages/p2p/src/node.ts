@@ -61,6 +61,7 @@ import { PUNCH_PROTOCOL } from './reach/punch.ts'
 import { Reach } from './reach/reach.ts'
 import type { AddressReachability } from './reach/reach.ts'
 import type { RelayLink } from './reach/relay-client.ts'
+import { readRelays } from './reach/relay-settings.ts'
 import { budgetOf, relayTransport } from './reach/relay-transport.ts'
 import { isRelayListen, Relays } from './reach/relays.ts'
 import type { RelayControl } from './reach/relays.ts'
@@ -533,15 +534,19 @@ class P2pNode implements Node {
       blocked: this.blocked,
       banned: this.banned,
       book: this.book.export(),
+      relay: this.#relays.export(),
     }
   }
 
-  restore(exported: unknown): void {
-    const { firewall, blocked, banned, book } = readExported(exported)
+  async restore(exported: unknown): Promise<void> {
+    const { firewall, blocked, banned, book, relay } = readExported(exported)
+    const relays = readRelays(relay)
+    this.#relays.checkRestore(relays)
     this.#firewall.restore(firewall)
     this.book.import(book)
     for (const peer of blocked) this.block(parsePeerId(peer))
     for (const address of banned) this.ban(address)
+    await this.#relays.restore(relays)
   }
 
   async sealEnvelope(kind: EnvelopeKind, payload: Uint8Array): Promise<Uint8Array> {

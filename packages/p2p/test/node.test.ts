@@ -293,25 +293,65 @@ test('after the other side restarted, the next request finds it again', async ()
   expect(await remote.greet({ name: 'b' })).toBe('Hello, b')
 })
 
-test('what a node is set up with goes out as JSON and in again', async () => {
+test('what a node is set up with goes out as JSON and in again, relays and all', async () => {
   await using network = memoryNetwork()
-  const home = await network.createNode(OPEN)
+  const serve = { relay: { serve: { allow: [], quota: { circuits: 3 } } } }
+  const home = await network.createNode({ ...OPEN, ...serve })
+  const relay = await network.createNode({ relay: { serve: true } })
   const away = await network.createNode()
   home.firewall.set('inbound', away.peer, 'ask')
   home.block(away.peer)
   home.book.add(away.peer, away.addresses)
   home.ban('10.0.0.0/8')
+  const through = `${relay.addresses[0] ?? ''}/p2p-circuit`
+  await home.listen(through)
+  home.relay.allow(away.peer)
+  home.relay.deny(relay.peer)
+  home.relay.setQuota(away.peer, { bytesPerDay: 5 })
   const exported = JSON.parse(JSON.stringify(home.export())) as unknown
-  const copy = await network.createNode()
-  copy.restore(exported)
+  const copy = await network.createNode({ relay: { serve: true } })
+  await copy.restore(exported)
   expect(copy.export()).toEqual(home.export())
   expect(copy.blocked).toEqual([away.peer])
-  expect(() => {
-    copy.restore({ version: 2 })
-  }).toThrow(TypeError)
-  expect(() => {
-    copy.restore({ ...(exported as object), more: 1 })
-  }).toThrow('unknown field more')
+  expect(copy.relay.quotaOf('everybody')).toEqual({ circuits: 3 })
+  await expect.poll(() => copy.relay.status().relays).toMatchObject([{ state: 'reserved' }])
+  expect(copy.addresses).toContain(`${through}/p2p/${copy.peer}`)
+  // Twice is once, and what was exported without relays is taken, too.
+  const { relay: _, ...before } = exported as Record<string, unknown>
+  for (const again of [exported, before]) await copy.restore(again)
+  expect(copy.export().relay).toEqual(home.export().relay)
+  const noRelay = await network.createNode()
+  await expect(noRelay.restore(exported)).rejects.toThrow(
+    'Cannot restore the terms of a relay: the node is no relay',
+  )
+  expect(noRelay.blocked).toEqual([])
+})
+
+test.each<[string, object, string]>([
+  ['another version', { version: 2 }, 'unknown version'],
+  ['one field more', { more: 1 }, 'unknown field more'],
+  ['relays that are none', { relay: [] }, 'no object'],
+  ['a field more of relays', { relay: { use: [], more: 1 } }, 'unknown field more'],
+  ['relays that are no list', { relay: { use: '/memory/a/p2p-circuit' } }, 'no list of texts'],
+  ['an address that is no relay', { relay: { use: ['/memory/a'] } }, 'is not RELAY/p2p-circuit'],
+  ['terms that are none', { relay: { use: [], serving: { everybody: 1 } } }, 'neither true nor'],
+  [
+    'a quota that is none',
+    {
+      relay: {
+        use: [],
+        serving: { everybody: true, allowed: [], denied: [], quota: { circuits: -1 }, quotas: [] },
+      },
+    },
+    'no integer of at least zero',
+  ],
+])('%s cannot be restored, and changes nothing', async (_, wrong, says) => {
+  await using network = memoryNetwork()
+  const node = await network.createNode({ relay: { serve: true } })
+  const before = node.export()
+  const exported = { ...before, blocked: [node.peer], ...wrong }
+  await expect(node.restore(exported)).rejects.toThrow(says)
+  expect(node.export()).toEqual(before)
 })
 
 test('idleTimeoutMs: a connection with nothing to do is closed, one with a request is not', async () => {

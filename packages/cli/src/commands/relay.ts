@@ -16,7 +16,6 @@ import type { RelayLook } from '../node/relay.ts'
 import { peerTarget } from '../node/target.ts'
 import { metricsOf } from '../relay-metrics.ts'
 import {
-  limitsOf,
   parseQuota,
   printQuota,
   QUOTA_FORM,
@@ -72,10 +71,13 @@ const serveRelay = defineCommand({
       command: 'relay serve',
       node: {
         ...network,
-        limits: limitsOf(terms),
         relay: {
           ...network.relay,
-          serve: { quotas: terms.quotas, ...(terms.everybody ? {} : { allow: terms.allowed }) },
+          serve: {
+            quota: terms.quota,
+            quotas: terms.quotas,
+            ...(terms.everybody ? {} : { allow: terms.allowed }),
+          },
         },
         ...(options.rendezvous === true
           ? { find: { ...network.find, rendezvous: { ...network.find?.rendezvous, serve: true } } }
@@ -322,12 +324,11 @@ const usage = defineCommand({
   },
 })
 
-/** Writes terms, and has whoever runs here keep them. @returns whether anybody runs */
-async function keepTerms(call: Call, terms: RelayTerms): Promise<boolean> {
+/** Writes terms, and has whoever runs here keep them. */
+async function keepTerms(call: Call, terms: RelayTerms): Promise<void> {
   writeTerms(call.home, terms)
   const node = await call.runningNode()
   await node?.relayTermsChanged()
-  return node !== undefined
 }
 
 /** `relay allow` and `relay deny`: now, and after a restart. */
@@ -368,7 +369,7 @@ const quota = defineCommand({
   changes: true,
   examples: [
     ['stronghold relay quota ci circuits=4 bytes-per-day=1GB', 'now and after a restart'],
-    ['stronghold relay quota ci none', 'what everybody may use again'],
+    ['stronghold relay quota everybody circuit-bytes=1MB circuit-time=10m', 'who has no other'],
   ],
   prints: z.object({
     peer: z.string(),
@@ -390,17 +391,13 @@ const quota = defineCommand({
       words.length === 0
         ? before
         : withQuota(before, peer, words[0] === 'none' ? undefined : parseQuota(words))
-    const isChanged = words.length > 0 && !call.dryRun
-    const runs = isChanged && (await keepTerms(call, terms))
+    if (words.length > 0 && !call.dryRun) await keepTerms(call, terms)
     const now: RelayQuota | undefined = peer === 'everybody' ? terms.quota : terms.quotas[peer]
     const isNone = now === undefined || Object.keys(now).length === 0
     await terminal.result(
       { peer, quota: isNone ? null : now },
       `${text}  ${isNone ? 'what is usual' : printQuota(now)}`,
     )
-    if (runs && peer === 'everybody') {
-      await terminal.note('note: what everybody may use counts from the next start of the relay')
-    }
   },
 })
 

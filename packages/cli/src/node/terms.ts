@@ -3,7 +3,7 @@ import type { Node, RelayQuota } from '@stronghold/p2p'
 
 import type { RelayTerms } from '../relay-terms.ts'
 
-/** What of the terms differs counts from now on; what everybody may use counts from the next start. */
+/** What of the terms differs counts from now on. */
 export async function applyTerms(node: Node, before: RelayTerms, now: RelayTerms): Promise<void> {
   const { parsePeerId } = await import('@stronghold/p2p')
   const { relay } = node
@@ -14,6 +14,7 @@ export async function applyTerms(node: Node, before: RelayTerms, now: RelayTerms
   for (const peer of now.denied) {
     if (!before.denied.includes(peer)) relay.deny(parsePeerId(peer))
   }
+  if (!isSame(before.quota, now.quota)) relay.setQuota('everybody', now.quota)
   const peers = new Set([...Object.keys(before.quotas), ...Object.keys(now.quotas)])
   for (const peer of peers) {
     if (isSame(before.quotas[peer], now.quotas[peer])) continue

@@ -76,6 +76,15 @@ test('who is denied is cut off and refused, now and after a restart, with its qu
   const { json } = await relay.done(`relay quota ${peer} circuits=2 circuit-time=2m --json`)
   expect(json.quota).toEqual({ circuits: 2, circuitMs: 120_000 })
   expect((await relay.run(`relay quota ${peer} circuits=many`)).exit).toBe(2)
+  // Of everybody, too, it counts at once: the next circuit is refused.
+  const before = (await relay.done('relay quota everybody --json')).json.quota as unknown
+  await relay.done('relay quota everybody circuits=0')
+  const full = await ci.run('peer connect home')
+  expect(full.exit).toBe(8)
+  expect(full.stderr).toContain('too many circuits stand')
+  expect((await relay.done('relay quota everybody circuits=9,bytes-per-day=1MiB')).stderr).toBe('')
+  expect((await relay.done('relay quota everybody --json')).json.quota).toEqual(before)
+  await ci.done('peer connect home')
   await relay.done(`relay deny ${peer}`)
   const refused = async (): Promise<boolean> => (await ci.run('peer connect home')).exit === 8
   expect(await until(refused)).toBe(true)

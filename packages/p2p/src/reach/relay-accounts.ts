@@ -23,7 +23,7 @@ export type RelayLimits = Pick<
   | 'maxBlocked'
 >
 
-/** What one peer may have in the place of the limits. Zero: no bound, where the limit itself may be zero. */
+/** What one peer, or everybody, may have in the place of the limits. Zero: no bound, where the limit itself may be zero. */
 export interface RelayQuota {
   /** In the place of `maxRelayBytesPerPeer`. */
   readonly bytesPerDay?: number
@@ -90,6 +90,8 @@ export interface RelayAccountsInit {
   /** Whether everybody who is not denied may reserve, or only who is allowed. */
   readonly everybody: boolean
   readonly allowed?: Iterable<PeerId>
+  /** What everybody may use in the place of the limits. */
+  readonly quota?: RelayQuota | undefined
 }
 
 const DAY_MS = 24 * 60 * 60_000
@@ -118,6 +120,7 @@ export class RelayAccounts {
   readonly #reservedByGroup = new Map<string, number>()
   readonly #circuitsByGroup = new Map<string, number>()
   #everybody: boolean
+  #quota: RelayQuota
   #openCircuits = 0
   #circuits = 0
   #bytes = 0
@@ -126,6 +129,7 @@ export class RelayAccounts {
   constructor(init: RelayAccountsInit) {
     this.#limits = init.limits
     this.#everybody = init.everybody
+    this.#quota = Object.freeze({ ...init.quota })
     this.#allowed = new Set(init.allowed)
   }
 
@@ -148,6 +152,20 @@ export class RelayAccounts {
     return [...this.#denied]
   }
 
+  /** What everybody may use in the place of the limits, from the next look at it on. */
+  get quota(): RelayQuota {
+    return this.#quota
+  }
+
+  set quota(quota: RelayQuota) {
+    this.#quota = Object.freeze({ ...quota })
+  }
+
+  /** What single peers may use in the place of that. */
+  get quotas(): { peer: PeerId; quota: RelayQuota }[] {
+    return [...this.#quotas].map(([peer, quota]) => ({ peer, quota }))
+  }
+
   /** Lets a peer reserve. False: `maxBlocked` are named already. */
   allow(peer: PeerId): boolean {
     return this.#name(peer, this.#allowed, this.#denied)
@@ -168,7 +186,7 @@ export class RelayAccounts {
     return true
   }
 
-  /** What a peer was given in the place of the limits. */
+  /** What a peer was given by name. */
   quotaOf(peer: PeerId): RelayQuota | undefined {
     return this.#quotas.get(peer)
   }
@@ -250,8 +268,8 @@ export class RelayAccounts {
       return this.#refuse('RESOURCE_LIMIT_EXCEEDED')
     }
     const known = this.#accounts.get(from)
-    const ours = this.#quotas.get(from)?.circuits ?? limits.maxRelayCircuitsPerPeer
-    const theirs = this.#quotas.get(to)?.circuits ?? limits.maxRelayCircuitsPerTarget
+    const ours = this.circuitsOf(from)
+    const theirs = this.#given(to, 'circuits') ?? limits.maxRelayCircuitsPerTarget
     const full = (known?.outbound ?? 0) >= ours || target.inbound >= theirs
     const spent = known !== undefined && this.#isSpent(known, nowMs)
     if (full || spent || this.#isSpent(target, nowMs)) {
@@ -272,12 +290,16 @@ export class RelayAccounts {
     return { circuit: this.#circuit(source, group, target) }
   }
 
+  /** How many circuits a peer may open at once. */
+  circuitsOf(peer: PeerId): number {
+    return this.#given(peer, 'circuits') ?? this.#limits.maxRelayCircuitsPerPeer
+  }
+
   /** What a circuit to a peer may carry. Undefined: no bound at all. */
   limitOf(peer: PeerId): CircuitLimit | undefined {
     const { maxRelayCircuitBytes, maxRelayCircuitMs } = this.#limits
-    const quota = this.#quotas.get(peer)
-    const bytes = quota?.circuitBytes ?? maxRelayCircuitBytes
-    const durationMs = quota?.circuitMs ?? maxRelayCircuitMs
+    const bytes = this.#given(peer, 'circuitBytes') ?? maxRelayCircuitBytes
+    const durationMs = this.#given(peer, 'circuitMs') ?? maxRelayCircuitMs
     if (bytes === 0 && durationMs === 0) return undefined
     return {
       bytes: bytes === 0 ? undefined : bytes,
@@ -348,8 +370,13 @@ export class RelayAccounts {
       account.dayFromMs = nowMs
       account.dayBytes = 0
     }
-    const most = this.#quotas.get(account.peer)?.bytesPerDay ?? this.#limits.maxRelayBytesPerPeer
+    const most = this.#given(account.peer, 'bytesPerDay') ?? this.#limits.maxRelayBytesPerPeer
     return most === 0 || account.dayBytes + bytes <= most
+  }
+
+  /** Of a peer by name, else of everybody; undefined: what the limits say. */
+  #given(peer: PeerId, what: keyof RelayQuota): number | undefined {
+    return this.#quotas.get(peer)?.[what] ?? this.#quota[what]
   }
 
   #isSpent(account: Account, nowMs: number): boolean {

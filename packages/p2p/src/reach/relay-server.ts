@@ -83,7 +83,7 @@ export class RelayServer {
     // A few more than may stand, so that one too many hears why.
     if (
       this.#closed ||
-      open > maxRelayCircuitsPerPeer ||
+      open > this.#accounts.circuitsOf(from.peer) ||
       this.#exchangesOpen > maxRelayCircuits + maxRelayCircuitsPerPeer
     ) {
       pipe.destroy(relayError('resource_exhausted', 'Cannot take the stream: too many are open'))

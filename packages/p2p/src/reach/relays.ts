@@ -19,6 +19,8 @@ import { RelayKeeper } from './relay-keeper.ts'
 import type { RelayState } from './relay-keeper.ts'
 import { HOP_PROTOCOL, STOP_PROTOCOL } from './relay-message.ts'
 import { RelayServer } from './relay-server.ts'
+import { checkQuota } from './relay-settings.ts'
+import type { ExportedRelays } from './relay-settings.ts'
 import { circuitAddress } from './relay-transport.ts'
 import type { RelayArrivals, RelayPlace } from './relay-transport.ts'
 
@@ -26,7 +28,9 @@ import type { RelayArrivals, RelayPlace } from './relay-transport.ts'
 export interface RelayServeInit {
   /** Who may be reached through it. Default: everybody who is not denied. Anybody who is not denied may dial through it. */
   allow?: readonly string[]
-  /** Other bounds than the limits, by peer id. */
+  /** What everybody may use in the place of the limits. Default: what they say. */
+  quota?: RelayQuota
+  /** What single peers may use in the place of that, by peer id. */
   quotas?: Readonly<Record<string, RelayQuota>>
 }
 
@@ -69,19 +73,21 @@ export interface RelayControl {
    * @throws as `allow`
    */
   deny(peer: PeerId | 'everybody'): void
-  /** What a peer was given in the place of the limits. */
-  quotaOf(peer: PeerId): RelayQuota | undefined
+  /** What a peer, or everybody, was given in the place of the limits. */
+  quotaOf(peer: PeerId | 'everybody'): RelayQuota | undefined
   /**
-   * Gives a peer other bounds than the limits, from its next circuit on; undefined takes them back.
+   * Gives a peer, or everybody who has none by name, other bounds than the limits, from the next reservation and circuit
+   * on; bytes of a day count at once. Undefined takes them back.
    *
    * @throws as `allow`; `TypeError` and `RangeError` for what is no quota
    */
-  setQuota(peer: PeerId, quota: RelayQuota | undefined): void
+  setQuota(peer: PeerId | 'everybody', quota: RelayQuota | undefined): void
   /**
    * Is reached through a relay from now on: keeps a reservation there, however often it is lost. Unlike `listen` it does
    * not wait for the first one.
    *
-   * @throws `SyntaxError` or `TypeError` for what is no such address, `P2pError` `resource_exhausted` past `maxRelays`
+   * @throws `SyntaxError` or `TypeError` for what is no such address, `P2pError` `failed_precondition` where it is
+   *   done already, and past `maxRelays`
    */
   use(address: string): Promise<void>
   /** Undoes `use`, or `listen` there. False where there was nothing to undo. */
@@ -135,11 +141,12 @@ export class Relays implements RelayControl {
     const { serve = false } = init.init
     if (serve === false) return
     const { identity, limits, clock } = init
-    const { allow, quotas = {} } = serve === true ? {} : serve
+    const { allow, quota, quotas = {} } = serve === true ? {} : serve
     this.#accounts = new RelayAccounts({
       limits,
       everybody: allow === undefined,
       allowed: (allow ?? []).map(parsePeerId),
+      quota,
     })
     this.#server = new RelayServer({
       identity,
@@ -187,14 +194,17 @@ export class Relays implements RelayControl {
     this.#server?.cut(id)
   }
 
-  quotaOf(peer: PeerId): RelayQuota | undefined {
-    return this.#accounts?.quotaOf(parsePeerId(peer))
+  quotaOf(peer: PeerId | 'everybody'): RelayQuota | undefined {
+    if (peer !== 'everybody') return this.#accounts?.quotaOf(parsePeerId(peer))
+    const quota = this.#accounts?.quota ?? {}
+    return Object.keys(quota).length === 0 ? undefined : quota
   }
 
-  setQuota(peer: PeerId, quota: RelayQuota | undefined): void {
+  setQuota(peer: PeerId | 'everybody', quota: RelayQuota | undefined): void {
     const accounts = this.#serving('set a quota')
     if (quota !== undefined) checkQuota(quota)
-    if (!accounts.setQuota(parsePeerId(peer), quota)) throw full('give a quota to', peer)
+    if (peer === 'everybody') accounts.quota = quota ?? {}
+    else if (!accounts.setQuota(parsePeerId(peer), quota)) throw full('give a quota to', peer)
   }
 
   async use(address: string): Promise<void> {
@@ -203,6 +213,32 @@ export class Relays implements RelayControl {
 
   unuse(address: string): Promise<boolean> {
     return this.#init.unlisten(assertListen(parseAddress(address)))
+  }
+
+  /** What it can be set up with again. */
+  export(): ExportedRelays {
+    const use = [...this.#kept.keys()]
+    if (this.#accounts === undefined) return { use }
+    const { everybody, allowed, denied, quota, quotas } = this.#accounts
+    return { use, serving: { everybody, allowed, denied, quota, quotas } }
+  }
+
+  /** @throws `TypeError` for an address that is no relay's, `P2pError` where terms are of a relay and the node is none */
+  checkRestore({ use, serving }: ExportedRelays): void {
+    use.forEach(assertListen)
+    if (serving !== undefined) this.#serving('restore the terms of a relay')
+  }
+
+  /** Takes over what `export` gave, beside what there is. @throws `P2pError` past `maxRelays` or `maxBlocked` */
+  async restore({ use, serving }: ExportedRelays): Promise<void> {
+    if (serving !== undefined) {
+      this[serving.everybody ? 'allow' : 'deny']('everybody')
+      for (const peer of serving.allowed) this.allow(peer)
+      for (const peer of serving.denied) this.deny(peer)
+      this.setQuota('everybody', serving.quota)
+      for (const { peer, quota } of serving.quotas) this.setQuota(peer, quota)
+    }
+    for (const address of use) if (!this.#kept.has(address)) await this.use(address)
   }
 
   /** Listens through a relay: keeps a reservation until the place is closed. @throws `P2pError` past `maxRelays` */
@@ -369,29 +405,14 @@ export function checkRelayInit(init: RelayInit): void {
   if (typeof punch !== 'boolean') throw misused('punch is neither true nor false')
   if (typeof serve === 'boolean') return
   for (const key of Object.keys(serve)) {
-    if (key !== 'allow' && key !== 'quotas') throw misused(`unknown key ${key.slice(0, 64)}`)
+    if (key !== 'allow' && key !== 'quota' && key !== 'quotas')
+      throw misused(`unknown key ${key.slice(0, 64)}`)
   }
   for (const one of serve.allow ?? []) parsePeerId(one)
+  checkQuota(serve.quota ?? {})
   for (const [peer, quota] of Object.entries(serve.quotas ?? {})) {
     parsePeerId(peer)
     checkQuota(quota)
-  }
-}
-
-const QUOTA_KEYS: ReadonlySet<string> = new Set([
-  'bytesPerDay',
-  'circuits',
-  'circuitBytes',
-  'circuitMs',
-])
-
-function checkQuota(quota: RelayQuota): void {
-  for (const [key, value] of Object.entries(quota) as [string, unknown][]) {
-    if (!QUOTA_KEYS.has(key))
-      throw new TypeError(`Cannot set a quota: unknown key ${key.slice(0, 64)}`)
-    if (!Number.isSafeInteger(value) || (value as number) < 0) {
-      throw new RangeError(`Cannot set a quota: ${key} is no integer of at least zero`)
-    }
   }
 }
 

@@ -269,6 +269,29 @@ test('a quota stands in the place of the limits', () => {
   expect(accounts.limitOf(ann)).toEqual({ bytes: 100, durationMs: 500 })
 })
 
+test('a quota of everybody stands in the place of the limits, from its setting on, but for who has one', () => {
+  const accounts = new RelayAccounts({ limits: LIMITS, everybody: true })
+  const [ann, bob, cid] = ['Ann', 'Bob', 'Cid'] as PeerId[] as [PeerId, PeerId, PeerId]
+  for (const name of [ann, bob]) accounts.reserve(name, undefined, 0)
+  const open = (from: PeerId, to: PeerId): CircuitAccount | string => {
+    const opened = accounts.open(from, undefined, to, 0)
+    return 'circuit' in opened ? opened.circuit : opened.refused
+  }
+  const before = open(cid, ann)
+  accounts.quota = { circuits: 1, circuitBytes: 7, bytesPerDay: 9 }
+  // What stands goes on as it was granted; what is new is not.
+  expect(before).toMatchObject({ limit: { bytes: 100, durationMs: 500 } })
+  expect(accounts.limitOf(ann)).toEqual({ bytes: 7, durationMs: 500 })
+  expect([open(cid, bob), open(bob, ann)]).toEqual(Array(2).fill('RESOURCE_LIMIT_EXCEEDED'))
+  if (typeof before !== 'object') return expect.fail('refused')
+  expect([before.carry(9, true, 0), before.carry(1, true, 0)]).toEqual([true, false])
+  accounts.setQuota(cid, { circuits: 2, bytesPerDay: 0 })
+  const named = open(cid, bob)
+  expect(named).toMatchObject({ limit: { bytes: 7, durationMs: 500 } })
+  accounts.quota = {}
+  expect(open(bob, ann)).toMatchObject({ limit: { bytes: 100, durationMs: 500 } })
+})
+
 test('maxBlocked bounds those that are named', () => {
   const accounts = new RelayAccounts({ limits: { ...LIMITS, maxBlocked: 1 }, everybody: true })
   const [ann, bob] = ['Ann', 'Bob'] as PeerId[] as [PeerId, PeerId]

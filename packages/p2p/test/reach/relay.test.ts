@@ -239,6 +239,15 @@ test('a relay is ruled at run time: allow, deny, quota, usage', async () => {
   ])
   relay.relay.deny(away.peer)
   await expect.poll(() => away.connections(home.peer)).toEqual([])
+  relay.relay.setQuota('everybody', { circuits: 0 })
+  expect(relay.relay.quotaOf('everybody')).toEqual({ circuits: 0 })
+  const third = await network.createNode({ listen: [] })
+  await expect(third.connect(home.addresses)).rejects.toMatchObject({
+    code: 'resource_exhausted',
+    layer: 'relay',
+  })
+  relay.relay.setQuota('everybody', undefined)
+  expect((await third.connect(home.addresses)).relayed).toBe(true)
   const refused = away.client(protocol, home.addresses).echo(Uint8Array.of(1))
   await expect(refused).rejects.toMatchObject({ code: 'permission_denied', layer: 'relay' })
   expect(() => home.relay.allow(away.peer)).toThrow(
@@ -257,9 +266,10 @@ test.each<[string, object]>([
     { use: ['/memory/a/p2p-circuit/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'] },
   ],
   ['a quota that is none', { serve: { quotas: { x: {} } } }],
+  ['a quota of everybody that is none', { serve: { quota: { circuits: -1 } } }],
 ])('%s in relay is refused', async (_, relay) => {
   await using network = memoryNetwork()
-  await expect(network.createNode({ relay })).rejects.toThrow(/Cannot (set up relays|read)/)
+  await expect(network.createNode({ relay })).rejects.toThrow(/Cannot (set up relays|set a quota|read)/)
 })
 
 test('a relay that names another peer than the one that comes connects nobody', async () => {
