@@ -3,6 +3,7 @@
  * vault's records come in as a function.
  */
 import { toHex } from '@stronghold/core'
+import { VaultError } from '@stronghold/vault'
 import { formatTags, NO_PATH, placesOf, procedureOf } from '@stronghold/vault/catalog'
 import type { Procedure, StepPlaces } from '@stronghold/vault/catalog'
 
@@ -130,9 +131,19 @@ export function decideOn(reach: Reach, context: DecideContext): Decided {
   return { decision, standing: { verdict }, boundHash: bind }
 }
 
-/** The formats that something is signed in by a step, by their tags. */
+/**
+ * The formats that something is signed in by a step, by their tags.
+ *
+ * @throws `VaultError` `invalid_argument` for a format that is not there yet: nobody could decide on it
+ */
 export function formatsOf(procedure: Procedure, input: unknown): readonly string[] {
-  return formatTags(procedure.name, input)
+  try {
+    return formatTags(procedure.name, input)
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause
+    const message = `Cannot ${procedure.name}: field "as" is no format`
+    throw new VaultError('invalid_argument', message, { cause })
+  }
 }
 
 /** What the audit says of what was touched. */

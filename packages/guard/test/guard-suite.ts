@@ -497,8 +497,15 @@ export function guardSuite({
       const { network, owner } = all.guard
       const denied = signing('x', 'other/key')
       const unknown = { ...signing('x'), steps: [step('sing', {})] }
+      // Its format is what another step gives: nobody could decide on it.
+      const made = step('generate', { type: 'ed25519' })
+      const as = { step: 0, output: 'record' }
+      const message = new Uint8Array(1)
+      const steps = [made, step('sign', { key: 'release/app', message, as })]
+      const formless = { ...signing('x'), steps }
+      expect(told(await network.submit(CI, formless))).toBe('invalid_argument')
       await owner.lock()
-      for (const request of [denied, unknown]) {
+      for (const request of [denied, unknown, formless]) {
         expect(told(await network.submit(CI, request))).toBe('pending')
       }
       const unreadable = { ...signing('x'), steps: [step('sign', { key: 1.5 })] }
@@ -506,6 +513,10 @@ export function guardSuite({
       await unlock(owner)
       expect(told(await network.submit(CI, denied))).toBe('permission_denied denied_by_rule')
       expect(told(await network.submit(CI, unknown))).toBe('unimplemented')
+      expect(told(await network.submit(CI, formless))).toBe('invalid_argument')
+      // One that cannot be read keeps the others from nothing.
+      const [intake] = (await owner.auditEntries()).filter(({ event }) => event === 'intake')
+      expect(intake?.facts['count']).toBe(3)
       expect(await owner.approvals()).toEqual([])
     })
 
