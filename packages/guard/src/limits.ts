@@ -58,7 +58,7 @@ export interface GuardLimits {
   maxRuleHistory: number
   /** Audit bytes past which nothing but locking, denying, revoking and draining is done. Default 4 GiB. */
   maxAuditBytes: number
-  /** Of these, bytes kept for that. Default 64 MiB. */
+  /** Of these, bytes kept for that; answers asked for again take half of them at most. Default 64 MiB. */
   reservedAuditBytes: number
   /** Audit entries after which a checkpoint is written, up to which they may be cut. Default 65,536. */
   maxEntriesPerCheckpoint: number

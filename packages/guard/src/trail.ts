@@ -34,10 +34,14 @@ const ALWAYS: ReadonlySet<AuditEvent> = new Set([
   'locked',
   'peer',
   'grant',
-  'released',
   'restored',
   'unlocked',
+  'unproven',
 ])
+/** Of others those that end what stood. */
+const ENDS: ReadonlySet<unknown> = new Set(['denied', 'canceled', 'expired'])
+const DENIES: ReadonlySet<unknown> = new Set(['deny', 'deny-and-block'])
+const PARTS: ReadonlySet<unknown> = new Set(['paused', 'removed'])
 
 /** Writes the audit of one unlocked vault. */
 export class Trail {
@@ -78,9 +82,14 @@ export class Trail {
     event: E,
     facts: AuditFacts[E],
   ): number {
-    const entry = encodeEntry({ at: tx.nowMs, event, facts } as NewEntry)
-    const { maxAuditBytes, reservedAuditBytes } = this.#limits
-    const room = maxAuditBytes - (ALWAYS.has(event) ? 0 : reservedAuditBytes)
+    const entry = { at: tx.nowMs, event, facts } as NewEntry
+    return this.#append(tx, journal, entry, keptFrom(entry) * this.#limits.reservedAuditBytes)
+  }
+
+  /** @param kept - bytes of the budget that this entry may not take */
+  #append(tx: VaultTransaction, journal: Journal, written: NewEntry, kept: number): number {
+    const entry = encodeEntry(written)
+    const room = this.#limits.maxAuditBytes - kept
     if (this.#bytes + entry.byteLength > room) {
       throw new VaultError('resource_exhausted', 'Cannot write audit: it is full', {
         reason: 'disk_full',
@@ -102,7 +111,9 @@ export class Trail {
 
   /** A known peer was refused something: written, or counted where it has had its share. */
   denial(tx: VaultTransaction, journal: Journal, facts: AuditFacts['request']): void {
-    if (this.#denials.writes(facts.peer, tx.nowMs)) this.append(tx, journal, 'request', facts)
+    if (!this.#denials.writes(facts.peer, tx.nowMs)) return
+    const entry = { at: tx.nowMs, event: 'request', facts } as const
+    this.#append(tx, journal, entry, this.#limits.reservedAuditBytes)
   }
 
   /** The same of synchronisation. */
@@ -261,6 +272,17 @@ export class Trail {
     }
     return entries
   }
+}
+
+/** How much of what is kept for taking away is closed to an entry: all, none, or half, since a peer asks as often as it likes. */
+function keptFrom({ event, facts }: NewEntry): 0 | 0.5 | 1 {
+  if (event === 'released') return 0.5
+  const takesAway =
+    ALWAYS.has(event) ||
+    (event === 'request' && ENDS.has(facts.outcome)) ||
+    (event === 'decision' && DENIES.has(facts.choice)) ||
+    (event === 'partner' && PARTS.has(facts.change))
+  return takesAway ? 0 : 1
 }
 
 /** An entry up to which the audit may be cut. */

@@ -371,6 +371,18 @@ export function guardSuite({
       const all3 = await Promise.all([tried(wrong), tried(wrong), tried(wrong)])
       expect(all3).toEqual(['unauthenticated', 'unauthenticated', 'resource_exhausted'])
       expect(await tried(PASSPHRASE)).toBe('resource_exhausted')
+      const written = async (): Promise<unknown[]> =>
+        (await owner.auditEntries())
+          .filter(({ event }) => event === 'unproven')
+          .map(({ facts }) => [facts['by'], facts['count']])
+      // The first at once, the others together when there is something to write.
+      expect(await written()).toEqual([['owner', 1]])
+      await all.clock.advance(60_000)
+      expect(await tried(wrong)).toBe('unauthenticated')
+      expect(await written()).toEqual([
+        ['owner', 1],
+        ['owner', 4],
+      ])
       await all.clock.advance(60_000)
       expect(await tried(PASSPHRASE)).toBe('done')
     })
@@ -782,6 +794,33 @@ export function guardSuite({
       expect(last).toBe('resource_exhausted audit_unavailable')
       await owner.blockPeer(CI.peer, true)
       expect((await owner.verifyAudit()).faults).toEqual([])
+    })
+
+    it('that is full still denies and blocks who waits, whatever peers ask for again', async () => {
+      const limits = { maxAuditBytes: 20_000, reservedAuditBytes: 8000 }
+      await using all = await guarded({ limits })
+      const { network, owner } = all.guard
+      await owner.run([step('generate', { to: 'ask/app', type: 'ed25519' })])
+      await owner.addRule({ ...SIGN, effect: 'allow' })
+      await owner.addRule({ ...SIGN, paths: ['ask/**'], effect: 'ask' })
+      for (const text of ['one', 'two']) await network.submit(CI, signing(text, 'ask/app'))
+      const again = signing('again')
+      expect(told(await network.submit(CI, again))).toBe('done')
+      for (const next of [() => signing('x'), () => again]) {
+        let last = ''
+        for (let i = 0; i < 200 && last !== 'resource_exhausted audit_unavailable'; i++) {
+          last = told(await network.submit(CI, next()))
+        }
+        expect(last).toBe('resource_exhausted audit_unavailable')
+      }
+      const [approval] = await owner.approvals()
+      const hashes = [approval?.boundHash ?? new Uint8Array()]
+      await expect(owner.decide(hashes, 'once')).rejects.toThrow('full')
+      expect(await owner.decide(hashes, 'deny')).toHaveLength(1)
+      await owner.blockPeer(CI.peer, true)
+      expect(await owner.approvals()).toEqual([])
+      await owner.lock()
+      expect((await owner.status()).locked).toBe(true)
     })
   })
 
