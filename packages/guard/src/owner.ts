@@ -182,6 +182,9 @@ export class OwnerDesk implements OwnerDoor {
   async #lock(by: 'owner' | 'idle'): Promise<void> {
     if (!this.#init.isOpen()) return
     await this.#change(({ tx, journal }, { trail }) => {
+      for (const wrong of this.#init.confirms?.wrong({ all: true }) ?? []) {
+        trail.append(tx, journal, 'unproven', wrong)
+      }
       trail.append(tx, journal, 'locked', { by })
     })
     this.#init.locking()
@@ -566,7 +569,7 @@ export class OwnerDesk implements OwnerDoor {
     choice: Choice,
     { forMs, by = 'owner', proof }: { forMs?: number; by?: string; proof?: UnlockBy } = {},
   ): Promise<readonly Decided[]> {
-    if (choice !== 'deny' && choice !== 'deny-and-block') await this.#confirm(proof)
+    if (choice !== 'deny' && choice !== 'deny-and-block') await this.#confirm(proof, by)
     return await this.#change((work, { desk }) =>
       boundHashes.map((boundHash) => {
         const decided = desk.decide(work, toHex(boundHash), choice, { forMs, by })
@@ -584,7 +587,7 @@ export class OwnerDesk implements OwnerDoor {
   }
 
   /** Whoever approves shows again what unlocks, where that is asked for: the door decides it, not who knocks. */
-  async #confirm(proof: UnlockBy | undefined): Promise<void> {
+  async #confirm(proof: UnlockBy | undefined, by: string): Promise<void> {
     const { confirms, vault } = this.#init
     if (confirms === undefined) return
     this.#init.open()
@@ -603,13 +606,27 @@ export class OwnerDesk implements OwnerDoor {
       )
     }
     try {
-      await confirms.run(() =>
+      await confirms.run(by === 'approver' ? by : 'owner', () =>
         this.#withCredential(proof, (credential) => vault.unlockers.prove(credential)),
       )
     } catch (cause) {
+      await this.#writeWrong()
       if (!isVaultError(cause, { reason: 'unlock_failed' })) throw cause
       const message = 'Cannot approve: that passphrase or key file does not open the vault'
       throw new VaultError('unauthenticated', message, { reason: 'unlock_failed', cause })
+    }
+  }
+
+  /** Where it cannot be written down, it was refused all the same. */
+  async #writeWrong(): Promise<void> {
+    try {
+      await this.#change(({ tx, journal }, { trail }) => {
+        for (const wrong of this.#init.confirms?.wrong() ?? []) {
+          trail.append(tx, journal, 'unproven', wrong)
+        }
+      })
+    } catch (error) {
+      if (!isVaultError(error)) throw error
     }
   }
 

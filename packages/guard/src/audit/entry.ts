@@ -79,6 +79,7 @@ export interface AuditFacts {
   certificate: { key: Uint8Array; peer: string }
   strangers: { count: number; since: number }
   denials: { peer: string; count: number; since: number }
+  unproven: { by: string; count: number; since: number }
   /** `dropped` is how many were no notes. */
   intake: { count: number; from: number; to: number; dropped?: number }
   checkpoint: { before: number; head: SignedHead }
@@ -255,6 +256,7 @@ const EVENTS: { readonly [E in AuditEvent]: Fields<AuditFacts[E]> } = {
   certificate: { required: { key: hash, peer: text } },
   strangers: { required: { count: uint, since: uint } },
   denials: { required: { peer: text, count: uint, since: uint } },
+  unproven: { required: { by: text, count: uint, since: uint } },
   intake: { required: { count: uint, from: uint, to: uint }, optional: { dropped: uint } },
   checkpoint: { required: { before: uint, head } },
   partner: {

@@ -57,6 +57,7 @@ const ALL: readonly NewEntry[] = [
   { at: 1, event: 'certificate', facts: { key: HASH, peer: 'p' } },
   { at: 1, event: 'strangers', facts: { count: 2, since: 1 } },
   { at: 1, event: 'denials', facts: { peer: 'p', count: 2, since: 1 } },
+  { at: 1, event: 'unproven', facts: { by: 'approver', count: 2, since: 1 } },
   { at: 1, event: 'intake', facts: { count: 2, from: 1, to: 2 } },
   { at: 1, event: 'checkpoint', facts: { before: 3, head: HEAD } },
 ]
