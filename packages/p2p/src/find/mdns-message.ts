@@ -29,6 +29,8 @@ const NAMESPACE_ATTRIBUTE = 'ns='
 // Ours: one Ethernet frame. RFC 6762 §17 allows more, in fragments.
 const MAX_ANSWER_BYTES = 1400
 const MAX_STRING_BYTES = 255
+// Ours. What one peer says of relays it is reached through; each may be a host elsewhere that we dial on its word.
+const MAX_HEARD_CIRCUITS = 4
 
 /** What we say of ourselves on one link. */
 export interface MdnsSelf {
@@ -36,6 +38,8 @@ export interface MdnsSelf {
   readonly peerName: string
   /** Each with our peer id at its end, the most useful first. What does not fit is left out. */
   readonly addresses: readonly Address[]
+  /** IP addresses of this machine on the link: our host, where we are reached through relays only. */
+  readonly hosts: readonly string[]
   /** Hashes of the namespaces that we serve. */
   readonly namespaces: readonly string[]
 }
@@ -109,7 +113,7 @@ type RecordOf<T extends DnsRecord['data']['type']> = DnsRecord & {
 type HostRecord = RecordOf<'A'> | RecordOf<'AAAA'>
 
 function recordsOf(
-  { peerName, addresses, namespaces }: MdnsSelf,
+  { peerName, addresses, hosts, namespaces }: MdnsSelf,
   ttl: number,
 ): {
   pointer: RecordOf<'PTR'>
@@ -119,7 +123,10 @@ function recordsOf(
 } {
   const instance = nameOf([peerName, ...labelsOf(MDNS_SERVICE)])
   const host = nameOf([peerName, ...HOST_SUFFIX])
-  const told = addresses.filter(isTellable)
+  const all = addresses.filter(isTellable)
+  const direct = all.filter((address) => !isCircuit(address))
+  // Whoever hears us shares a network with us: relays are for where nothing of ours can be dialled from it.
+  const told = direct.some((address) => scopeOf(address) !== 'local') ? direct : all
   const strings = [
     ...told.map((address) => ADDRESS_ATTRIBUTE + address),
     ...(told.length === 0 ? [] : namespaces.map((tag) => NAMESPACE_ATTRIBUTE + tag)),
@@ -132,15 +139,22 @@ function recordsOf(
     srv: {
       name: instance,
       ...own,
-      data: { type: 'SRV', priority: 0, weight: 0, port: portOf(told), target: host },
+      data: { type: 'SRV', priority: 0, weight: 0, port: portOf(direct), target: host },
     },
-    hosts: hostsOf(told).map((ip) => hostRecord(host, ttl, ip)),
+    hosts: hostsOf(direct, hosts).map((ip) => hostRecord(host, ttl, ip)),
   }
 }
 
 function isTellable(address: Address): boolean {
   if (ADDRESS_ATTRIBUTE.length + address.length > MAX_STRING_BYTES) return false
-  return !address.includes('/p2p-circuit') && hostOf(address) !== undefined
+  const [front = '', ...behind] = address.split('/p2p-circuit')
+  const isWhole = behind.length === 0 || (behind.length === 1 && /\/p2p\/[^/]+$/.test(front))
+  return isWhole && hostOf(address) !== undefined
+}
+
+/** Whether it leads through a relay: what its host is then is the relay's. */
+function isCircuit(address: Address): boolean {
+  return address.includes('/p2p-circuit')
 }
 
 /** The IP address in the first place of an address. */
@@ -157,10 +171,9 @@ function portOf(addresses: readonly Address[]): number {
   return 0
 }
 
-function hostsOf(addresses: readonly Address[]): IpPrefix[] {
+function hostsOf(addresses: readonly Address[], own: readonly string[]): IpPrefix[] {
   const hosts = new Map<string, IpPrefix>()
-  for (const address of addresses) {
-    const ip = hostOf(address)
+  for (const ip of addresses.length > 0 ? addresses.map(hostOf) : own.map(parseIp)) {
     if (ip !== undefined) hosts.set(`${ip.version} ${ip.bits}`, ip)
   }
   return [...hosts.values()]
@@ -246,20 +259,26 @@ export interface HeardFrom {
 
 /**
  * Reads addresses that somebody told. All are of one peer; what names another is left out, and so is what this network
- * has no word in: names, relays, hosts elsewhere, and our own loopback unless this very machine said it.
+ * has no word in: names, hosts elsewhere, and our own loopback unless this very machine said it. Relays, which are elsewhere
+ * by their nature, are taken of a peer that told nothing better.
  */
 export function believable(texts: readonly string[], heard: HeardFrom): MdnsPeer | undefined {
   let peer: PeerId | undefined
   const addresses: Address[] = []
+  const circuits: Address[] = []
   for (const text of texts) {
     const address = readAddress(text)
     const named = address === undefined ? undefined : /\/p2p\/([^/]+)$/.exec(address)?.[1]
     if (address === undefined || named === undefined || !isTellable(address)) continue
     const own = parsePeerId(named)
     peer ??= own
-    if (own === peer && isNear(address, heard)) addresses.push(address)
+    if (own !== peer) continue
+    if (!isCircuit(address)) {
+      if (isNear(address, heard)) addresses.push(address)
+    } else if (scopeOf(address) === 'public' || isNear(address, heard)) circuits.push(address)
   }
-  return peer === undefined || addresses.length === 0 ? undefined : { peer, addresses }
+  const best = addresses.length > 0 ? addresses : circuits.slice(0, MAX_HEARD_CIRCUITS)
+  return peer === undefined || best.length === 0 ? undefined : { peer, addresses: best }
 }
 
 function readAddress(text: string): Address | undefined {
@@ -304,12 +323,13 @@ function isLinkLocal6(ip: IpPrefix): boolean {
   return ip.version === 6 && ip.bits >> 118n === 0x3fan // fe80::/10
 }
 
-/** Our addresses as one link should hear them: those of its own networks first, this machine's loopback last. */
+/** Our addresses as one link should hear them: those of its own networks first, this machine's loopback and relays last. */
 export function orderFor(
   addresses: readonly Address[],
   networks: readonly InterfaceAddress[],
 ): Address[] {
   const rank = (address: Address): number => {
+    if (isCircuit(address)) return 3
     const host = hostOf(address)
     if (host !== undefined && networks.some((network) => isWithin(host, network))) return 0
     return scopeOf(address) === 'local' ? 2 : 1

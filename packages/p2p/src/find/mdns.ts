@@ -369,6 +369,7 @@ export class Mdns implements Advertiser, Discoverer {
     return {
       peerName: this.#peerName,
       addresses: orderFor(this.#init.addresses(), open.networks),
+      hosts: open.networks.map(({ address }) => address),
       namespaces: [...new Set(namespaces)].map(mdnsNamespace),
     }
   }

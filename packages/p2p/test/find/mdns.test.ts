@@ -309,6 +309,60 @@ describe('two nodes', () => {
   })
 })
 
+describe('who is reached through relays only', () => {
+  const circuit = (relay: string, to: Identity): Address =>
+    at(`${at(relay, carol)}/p2p-circuit`, to)
+
+  test('says so, with the addresses of its machine, and is found by them', async () => {
+    const { net, clock, a, b } = await twoNodes()
+    const circuits = [circuit('/ip4/8.8.8.8/tcp/1', alice), circuit('/ip4/10.0.0.5/tcp/1', alice)]
+    const loopback = at('/ip4/127.0.0.1/tcp/1', alice)
+    a.addresses = [...circuits, loopback]
+    a.mdns.advertise()
+    const got = await collect(b.mdns.find({}, now), clock)
+    expect(got).toMatchObject([{ peer: alice.peer, addresses: circuits }])
+    a.addresses = circuits
+    a.mdns.refresh()
+    await settle()
+    const said = net.seen.findLast(({ from }) => from.address === '10.0.0.1') ?? expect.fail()
+    // Its host is what it is itself on this link, not where its relays are.
+    expect(decodeDns(said.bytes, READ).additionals.map(({ data }) => data)).toMatchObject([
+      { type: 'TXT', strings: circuits.map((one) => encodeUtf8(`dnsaddr=${one}`)) },
+      { type: 'SRV', port: 0 },
+      { type: 'A', address: Uint8Array.of(10, 0, 0, 1) },
+    ])
+  })
+
+  test('has no need of it where something of it can be dialled', async () => {
+    const { net, clock, a, b } = await twoNodes()
+    const [direct] = a.addresses
+    a.addresses = [circuit('/ip4/8.8.8.8/tcp/1', alice), ...a.addresses]
+    a.mdns.advertise()
+    expect(await collect(b.mdns.find({}, now), clock)).toMatchObject([{ addresses: [direct] }])
+    const all = net.seen.map(({ bytes }) => toHex(bytes)).join()
+    expect(all).not.toContain(toHex(encodeUtf8('p2p-circuit')))
+  })
+
+  test('is believed for four relays, each with its id, at a host that can be', async () => {
+    const { net, b } = await twoNodes()
+    const say = (texts: string[], from = STRANGER): void =>
+      net.say('eth0', response(texts.map((text) => `dnsaddr=${text}`)), from)
+    const near = circuit('/ip4/127.0.0.1/tcp/1', bob)
+    const lies = [
+      circuit('/dns4/example.org/tcp/1', alice),
+      circuit('/ip4/127.0.0.1/tcp/22', alice),
+      circuit('/ip4/0.0.0.0/tcp/1', alice),
+      at('/ip4/8.8.8.8/tcp/1/p2p-circuit', alice),
+      at(`${circuit('/ip4/8.8.8.8/tcp/1', bob)}/p2p-circuit`, alice),
+    ]
+    say([...lies, near])
+    expect(b.found).toEqual([])
+    const relays = [1, 2, 3, 4, 5].map((port) => circuit(`/ip4/8.8.8.8/tcp/${port}`, alice))
+    say([...lies, ...relays])
+    expect(b.found.map(({ addresses }) => addresses)).toEqual([relays.slice(0, 4)])
+  })
+})
+
 describe('interfaces', () => {
   test('that come are used within interfacePollMs, those that go are left', async () => {
     const { clock, a, b, machines } = await twoNodes({ interfacePollMs: 1000 })
@@ -386,7 +440,7 @@ describe('interfaces', () => {
 })
 
 describe('lies and floods', () => {
-  test('hosts elsewhere, names, relays, our loopback and addresses of others are left out', async () => {
+  test('hosts elsewhere, names, our loopback, addresses of others, and relays beside better ones are left out', async () => {
     const { net, b } = await twoNodes()
     const relay = at('/ip4/10.0.0.5/tcp/1', alice)
     const lies = [
@@ -403,7 +457,7 @@ describe('lies and floods', () => {
     ]
     const say = (texts: string[]): void =>
       net.say('eth0', response(texts.map((text) => `dnsaddr=${text}`)), STRANGER)
-    say(lies)
+    say(lies.filter((text) => !text.includes('p2p-circuit')))
     expect(b.found).toEqual([])
     const good = at('/ip4/10.0.0.9/tcp/1', carol)
     say([...lies, good, at('/ip4/10.0.0.9/tcp/1', alice)])
