@@ -9,7 +9,7 @@ import { VaultError } from '@stronghold/vault'
 import type { VaultTransaction } from '@stronghold/vault'
 
 import type { KnownPeer, RuleVersion } from './doors.ts'
-import { decodeHeld, encodeHeld, requestKey } from './held.ts'
+import { decodeHeld, encodeHeld, requestKey, weightOf } from './held.ts'
 import type { HeldRequest } from './held.ts'
 import type { Journal } from './journal.ts'
 import { Kept } from './kept.ts'
@@ -41,8 +41,9 @@ export class Book {
   readonly #requests = new Map<string, HeldRequest>()
   /** The rows of those that ran at once; every other has one of its own. */
   readonly #ranAtOnce = new Kept()
-  /** How many requests of a peer are kept, and how many of them wait for a person. */
+  /** How many requests of a peer are kept, how many bytes of them, and how many of them wait for a person. */
   readonly #kept = new Map<string, number>()
+  readonly #keptBytes = new Map<string, number>()
   readonly #pending = new Map<string, number>()
   #pendingTotal = 0
   #rules: CompiledRules = compile([])
@@ -233,6 +234,10 @@ export class Book {
     return this.#kept.get(peer) ?? 0
   }
 
+  keptBytesOf(peer: string): number {
+    return this.#keptBytes.get(peer) ?? 0
+  }
+
   pendingOf(peer: string): number {
     return this.#pending.get(peer) ?? 0
   }
@@ -266,6 +271,7 @@ export class Book {
     this.#ranAtOnce.clear(tx)
     this.#requests.clear()
     this.#kept.clear()
+    this.#keptBytes.clear()
     this.#pending.clear()
     this.#pendingTotal = 0
   }
@@ -300,8 +306,10 @@ export class Book {
     return before
   }
 
-  #count({ peer, state }: HeldRequest, by: 1 | -1): void {
+  #count(held: HeldRequest, by: 1 | -1): void {
+    const { peer, state } = held
     add(this.#kept, peer, by)
+    add(this.#keptBytes, peer, by * weightOf(held))
     if (state.phase !== 'pending') return
     add(this.#pending, peer, by)
     this.#pendingTotal += by

@@ -525,16 +525,18 @@ export class Desk {
   }
 
   #isFull(peer: string, { decided }: Looked): Refusal | undefined {
-    const { maxKeptPerPeer, maxPendingPerPeer, maxPendingTotal } = this.#limits
+    const { maxKeptPerPeer, maxKeptBytesPerPeer, maxPendingPerPeer, maxPendingTotal } = this.#limits
     const asks = decided.standing.verdict === 'ask'
     const why =
       this.#book.keptOf(peer) >= maxKeptPerPeer
         ? `${maxKeptPerPeer} answers of this peer are not acknowledged yet`
-        : asks && this.#book.pendingOf(peer) >= maxPendingPerPeer
-          ? `${maxPendingPerPeer} requests of this peer wait for a person`
-          : asks && this.#book.pending >= maxPendingTotal
-            ? 'too many requests wait for a person'
-            : undefined
+        : this.#book.keptBytesOf(peer) >= maxKeptBytesPerPeer
+          ? `${maxKeptBytesPerPeer} bytes of this peer’s answers are not acknowledged yet`
+          : asks && this.#book.pendingOf(peer) >= maxPendingPerPeer
+            ? `${maxPendingPerPeer} requests of this peer wait for a person`
+            : asks && this.#book.pending >= maxPendingTotal
+              ? 'too many requests wait for a person'
+              : undefined
     if (why === undefined) return undefined
     const message = `Cannot take request: ${why}`
     return { kind: 'failed', code: 'resource_exhausted', ran: 'no', message }

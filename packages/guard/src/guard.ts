@@ -281,9 +281,13 @@ class LocalGuard implements Guard, NetworkDoor {
   async pair(asker: Asker, ticket: Uint8Array, proof: Uint8Array): Promise<PairAnswer> {
     const open = this.#now()
     if (open === undefined) return { paired: false }
-    const used = this.#tickets.prove(asker.peer, ticket, proof)
-    if (used === undefined) return { paired: false }
     const { peer } = asker
+    const { book } = open
+    const hasRoom = book.peer(peer) !== undefined || book.peers().length < this.#limits.maxPeers
+    // Not even looked at: the ticket is for when there is room again.
+    if (!hasRoom) return { paired: false }
+    const used = this.#tickets.prove(peer, ticket, proof)
+    if (used === undefined) return { paired: false }
     const added = await open.batch.run(({ tx, journal }) => {
       const before = open.book.peer(peer)
       if (before !== undefined) return before

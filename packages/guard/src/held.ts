@@ -56,6 +56,23 @@ export function requestKey(peer: string, id: string): string {
   return `${peer} ${id}`
 }
 
+/** Bytes that what was sent and what is answered take up, about. */
+export function weightOf({ steps, answer }: HeldRequest): number {
+  let sum = 0
+  for (const { input } of steps) sum += weight(input)
+  if (answer?.kind === 'done') for (const output of answer.outputs) sum += weight(output)
+  return sum
+}
+
+function weight(value: unknown): number {
+  if (typeof value === 'string') return value.length
+  if (value instanceof Uint8Array) return value.byteLength
+  if (typeof value !== 'object' || value === null) return 8
+  let sum = 0
+  for (const one of Object.values(value)) sum += weight(one)
+  return sum
+}
+
 /** A request as its row holds it. */
 export function encodeHeld(held: HeldRequest): Uint8Array {
   return encode({ v: 1, ...held, id: fromHex(held.id) }, { maxDepth: 64 })

@@ -22,6 +22,8 @@ export interface GuardLimits {
   maxPendingTotal: number
   /** Requests of one peer that are kept, answered ones until acknowledged. The next is `resource_exhausted`. Default 1,024. */
   maxKeptPerPeer: number
+  /** Bytes of these, inputs and outputs. With more the next is `resource_exhausted`. Default 64 MiB. */
+  maxKeptBytesPerPeer: number
   /** Longest a peer may wait for a person, in milliseconds. A longer wish is cut. Default 24 h. */
   maxTimeoutMs: number
   /** How long after its deadline a request is remembered, in milliseconds. Default 5 minutes. */
@@ -69,6 +71,7 @@ export const DEFAULT_GUARD_LIMITS: Readonly<GuardLimits> = Object.freeze({
   maxPendingPerPeer: 16,
   maxPendingTotal: 256,
   maxKeptPerPeer: 1024,
+  maxKeptBytesPerPeer: 64 * 1024 ** 2,
   maxTimeoutMs: 24 * 3_600_000,
   keepAfterDeadlineMs: 300_000,
   maxReasonLength: 256,

@@ -157,6 +157,26 @@ export function guardSuite({
       await network.acknowledge(CI, [one.id])
       expect(told(await network.submit(CI, three))).toBe('done')
     })
+
+    it('maxKeptBytesPerPeer: holds no more of what one peer was answered', async () => {
+      await using all = await guarded({ limits: { maxKeptBytesPerPeer: 100_000 } })
+      const { network, owner } = all.guard
+      const mine = { effect: 'allow' as const, procedures: ['encrypt'], paths: ['data/**'] }
+      await owner.run([step('generate', { to: 'data/key', type: 'xchacha20-poly1305' })])
+      for (const peers of [['ci'], ['box']]) await owner.addRule({ ...mine, peers })
+      const message = new Uint8Array(60_000)
+      const encrypting = (): PeerRequest => ({
+        ...signing(''),
+        steps: [step('encrypt', { key: 'data/key', message })],
+      })
+      const [one, two, three] = [encrypting(), encrypting(), encrypting()]
+      for (const request of [one, two]) expect(told(await network.submit(CI, request))).toBe('done')
+      expect(told(await network.submit(CI, three))).toBe('resource_exhausted')
+      expect(told(await network.submit(CI, one))).toBe('done')
+      expect(told(await network.submit(BOX, encrypting()))).toBe('done')
+      await network.acknowledge(CI, [one.id])
+      expect(told(await network.submit(CI, three))).toBe('done')
+    })
   })
 
   describe('an ask', () => {
@@ -844,6 +864,17 @@ export function guardSuite({
       expect(await used).toMatchObject({ peer: STRANGER.peer, name: 'laptop', via: 'paired' })
       expect(await network.pair(STRANGER, ticket.id, proof)).toEqual({ paired: false })
       expect(await network.list(STRANGER)).toEqual([])
+    })
+
+    it('maxPeers: makes nobody known past it, and keeps the ticket', async () => {
+      await using all = await guarded({ limits: { maxPeers: 2 } })
+      const { network, owner } = all.guard
+      const { id, secret } = await owner.newTicket({ name: 'laptop', lifetimeMs: 60_000 })
+      const proof = pairProof(secret, 'joins', { joins: STRANGER.peer, opened: HOME })
+      expect(await network.pair(STRANGER, id, proof)).toEqual({ paired: false })
+      await owner.removePeer(BOX.peer)
+      expect(await network.pair(STRANGER, id, proof)).toMatchObject({ paired: true })
+      expect(await owner.peers()).toHaveLength(2)
     })
 
     it('closes a ticket after ten wrong proofs, and when its time is over', async () => {
