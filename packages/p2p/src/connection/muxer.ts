@@ -399,7 +399,8 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
       for (const chunk of chunks) this.sentBytes += chunk.byteLength
       this.#blocked = !this.#pipe.write(chunks)
     }
-    this.session.drained()
+    // While the pipe below is full nobody is told to write on.
+    if (!this.#blocked) this.session.drained()
     if (this.#flushed !== undefined && this.session.flushed) this.#flushed.resolve(undefined)
   }
 

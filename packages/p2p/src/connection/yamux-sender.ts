@@ -2,13 +2,16 @@
  * The sending half of a Yamux session: queues, turns and frames. Streams that have something to say take turns; those
  * past the acknowledgement limit wait. Knows nothing of what arrives, but for what it lets go out.
  */
-import { FLAG, FrameWriter, TYPE } from './yamux-frame.ts'
+import { FLAG, FrameWriter, HEADER_BYTES, TYPE } from './yamux-frame.ts'
 import type { YamuxStream } from './yamux-stream.ts'
 
 // Our own choices
 
-/** Longest payload sent in one frame: bulk gives way to others after it. */
-const MAX_DATA_BYTES = 65_536
+/**
+ * Longest payload sent in one frame: bulk gives way to others after it. With its header it fills one record of TLS, so
+ * that it arrives in one piece.
+ */
+const MAX_DATA_BYTES = 16_384 - HEADER_BYTES
 /** Unacknowledged streams; libp2p/specs yamux: at most 256. Further ones wait for acknowledgements. */
 const MAX_UNACKNOWLEDGED = 256
 /** A stream's queue past which its writer waits, and below which it goes on. */
