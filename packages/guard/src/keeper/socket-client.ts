@@ -2,8 +2,10 @@
  * Calls to a door at a unix socket. Each call is a connection of its own: nothing is held open, nothing has to be closed,
  * and whoever was started again is found. It knows no door.
  */
+import { lstatSync } from 'node:fs'
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { dirname } from 'node:path'
 
 import { concat, decode, encode } from '@stronghold/core'
 
@@ -82,12 +84,26 @@ export class SocketTransport implements DoorTransport {
     }
   }
 
+  /** In a directory that others can write to anybody may listen, and would be shown the token. */
+  #assertOurs(): void {
+    const folder = lstatSync(dirname(this.#path), { throwIfNoEntry: false })
+    if (folder === undefined) return
+    if (folder.uid === process.getuid?.() && (folder.mode & 0o022) === 0) return
+    const where = JSON.stringify(this.#path.slice(-64))
+    throw new DoorError(
+      'failed_precondition',
+      `Cannot reach ${this.#name} at ${where}: others may listen there`,
+      'no',
+    )
+  }
+
   /** The response, once its head is there and says that all is well. */
   async #post(
     method: string,
     args: readonly unknown[],
     signal: AbortSignal | undefined,
   ): Promise<IncomingMessage> {
+    this.#assertOurs()
     const body = encode(args, { floats: true })
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = request({

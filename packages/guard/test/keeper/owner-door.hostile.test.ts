@@ -371,6 +371,31 @@ describe('where the socket stands', () => {
     }
   })
 
+  it('a socket where others may put one is shown no token', async () => {
+    await using door = await doored()
+    const token = readToken(door.files.admin)
+    const folder = join(door.path, '..')
+    expect(await connectOwner(door.path, token).status()).toMatchObject({ locked: false })
+    const seen: string[] = []
+    const foreign = createServer((socket) => {
+      socket.on('data', (data) => seen.push(data.toString()))
+    })
+    await new Promise<void>((resolve) => foreign.listen(join(folder, 'foreign'), resolve))
+    try {
+      for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
+        chmodSync(folder, mode)
+        for (const path of [door.path, join(folder, 'foreign')]) {
+          const call = connectOwner(path, token).status()
+          await expect(call).rejects.toMatchObject({ code: 'failed_precondition', ran: 'no' })
+        }
+      }
+      expect(seen).toEqual([])
+    } finally {
+      chmodSync(folder, 0o700)
+      foreign.close()
+    }
+  })
+
   it('where nobody listens, or nothing that answers as a keeper does, one sentence says so', async () => {
     const at = mkdtempSync(join(tmpdir(), 'stronghold-none-'))
     try {
