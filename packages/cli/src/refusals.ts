@@ -8,6 +8,7 @@ import { Failure } from './failure.ts'
 import type { Home } from './home.ts'
 import type { Told } from './node/asking.ts'
 import { remote } from './terminal.ts'
+import { isOnTheWay } from './unreached.ts'
 
 /** Longest text of the other side's that is shown, in characters. */
 const MAX_SHOWN = 300
@@ -20,8 +21,8 @@ export interface Asking {
   readonly what: string
   /** `home:q-7f3a`, as it stands on a command line; `undefined` where there is nothing to come back to. */
   readonly back: string | undefined
-  /** Of the request, 32 hex digits. */
-  readonly id: string | undefined
+  /** What asks for the same again, under the same id. */
+  readonly again: string
   readonly homePath: string
 }
 
@@ -29,7 +30,7 @@ type Refused = Omit<Extract<Told, { state: 'failed' }>, 'state'>
 
 /** A refusal as the failure of the command. */
 export function refusal({ code, reason, ran, message, rule }: Refused, asking: Asking): Failure {
-  const { name, what, back, id } = asking
+  const { name, what, back, again } = asking
   const isKnown = reason !== undefined && Object.hasOwn(EXIT_OF_REASON, reason)
   const exit: ExitName = isKnown
     ? EXIT_OF_REASON[reason as keyof typeof EXIT_OF_REASON]
@@ -60,11 +61,7 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
       return fail(`${what} was taken back`, undefined, 'ask again')
     case 'locked':
       // What came while it was locked, it runs only for whoever shows it again.
-      return fail(
-        `${name} cannot answer ${what}`,
-        told,
-        `there: stronghold unlock${id === undefined ? '' : `; then the same command again, with --request-id ${id}`}`,
-      )
+      return fail(`${name} cannot answer ${what}`, told, `there: stronghold unlock; here: ${again}`)
     case 'conflict':
       return fail(
         `${name} refused ${what}`,
@@ -96,9 +93,10 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
       return fail(`${name} denied ${what}`, undefined, `there: stronghold peer list`)
     default:
   }
-  if (code === 'unavailable') {
+  if (code === 'unavailable' || (ran === 'no' && isOnTheWay(code, reason))) {
     const next = `stronghold peer connect ${name}`
-    return fail(`cannot reach ${name}`, told, ran === 'no' ? next : (comeBack ?? next))
+    const hint = ran === 'no' ? next : (comeBack ?? next)
+    return new Failure('unreachable', `cannot reach ${name}`, { hint, reason: told })
   }
   if (code === 'unimplemented' && ran === 'no') {
     const hint = `see whether it is the right one: stronghold peer show ${name}`
@@ -121,7 +119,7 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
 
 /** Does something at a peer that takes no request of its own. @throws its refusals as failures */
 export async function atPeer<T>(
-  { home, name, what }: { readonly home: Home; readonly name: string; readonly what: string },
+  { home, name, what, again }: { readonly home: Home } & Pick<Asking, 'name' | 'what' | 'again'>,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -132,7 +130,7 @@ export async function atPeer<T>(
     const { code, reason, message } = error
     const { ran = 'maybe' } = error as { ran?: Ran }
     const refused = { code, ran, message, ...(reason === undefined ? {} : { reason }) }
-    throw refusal(refused, { name, what, back: undefined, id: undefined, homePath: home.path })
+    throw refusal(refused, { name, what, back: undefined, again, homePath: home.path })
   }
 }
 

@@ -9,7 +9,7 @@ const ASKING = {
   name: 'home',
   what: 'sign on release/app',
   back: 'home:q-7f3a',
-  id: '7f3a'.padEnd(32, '0'),
+  again: 'stronghold sign home:release/app --request-id 7f3a',
   homePath: '/h',
 }
 
@@ -19,8 +19,18 @@ const TOLD: readonly (readonly [StatusCode, string | undefined, number, string, 
   ['permission_denied', 'denied_by_person', 4, 'a person at home denied', 'ask them'],
   ['deadline_exceeded', 'expired', 6, 'nobody at home decided on sign', '--wait 1h'],
   ['canceled', 'canceled', 6, 'sign on release/app was taken back', 'ask again'],
-  ['failed_precondition', 'locked', 7, 'home cannot answer', 'stronghold unlock'],
+  ['failed_precondition', 'locked', 7, 'home cannot answer', 'unlock; here: stronghold sign'],
   ['unavailable', 'layer_dial', 8, 'cannot reach home', 'stronghold peer connect home'],
+  ['unauthenticated', 'layer_security', 8, 'cannot reach home', 'stronghold peer connect home'],
+  ['invalid_argument', 'layer_protocol', 8, 'cannot reach home', 'stronghold peer connect home'],
+  // A relay's verdict is none of the peer's.
+  [
+    'permission_denied',
+    'permission_denied',
+    8,
+    'cannot reach home',
+    'stronghold peer connect home',
+  ],
   ['failed_precondition', 'conflict', 10, 'home refused sign', '--request-id'],
   ['data_loss', 'answer_gone', 11, 'home has done sign', 'ask again'],
   ['data_loss', 'rolled_back', 11, 'its vault is older than it was', 'rm /h/heads.json'],

@@ -154,7 +154,7 @@ export class Dialling {
           errors.delete(address)
           return live
         } catch (error) {
-          if (!until.aborted) errors.set(address, error)
+          if (!until.aborted) errors.set(address, dialError(error, peer, [address]))
           throw error
         }
       },
@@ -208,7 +208,7 @@ export class Dialling {
     if (tried.length === 0) return undefined
     for (const one of tried) this.#init.book.failed(peer, one)
     const all = tried.map((one) => errors.get(one))
-    const cause = all.length === 1 ? all[0] : new AggregateError(all, 'every address failed')
+    const cause = all.length === 1 ? all[0] : new AggregateError(all, 'nobody answered in time')
     const failed = dialError(cause, peer, tried)
     this.#tellFailed(failed, tried, peer)
     return failed

@@ -78,14 +78,14 @@ export function noWay(peer: PeerId | undefined, failures: readonly P2pError[]): 
   })
 }
 
-/** The first error of ours in what a dial rejected with, or one around it. */
+/** The first error of ours in what a dial rejected with, or one around it: whom and where it was about stands in it. */
 export function dialError(
   error: unknown,
   peer: PeerId | undefined,
   dial: readonly Address[],
 ): P2pError {
   const own = findOwn(error, 4)
-  if (own !== undefined) return own
+  if (own !== undefined) return placed(own, peer, dial)
   const where = dial.length > 1 ? `${dial.length} addresses` : (dial[0] ?? peer ?? 'the peer')
   const state = error instanceof Error ? error.message : String(error)
   return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
@@ -93,6 +93,22 @@ export function dialError(
     cause: error,
     ...(peer === undefined ? {} : { peer }),
     ...(dial[0] === undefined ? {} : { address: dial[0] }),
+  })
+}
+
+/** What fails on the way, as a handshake, does not know where that led. */
+function placed(own: P2pError, peer: PeerId | undefined, dial: readonly Address[]): P2pError {
+  const whom = own.peer ?? peer
+  // Of several nobody knows which one it was.
+  const where = own.address ?? (dial.length === 1 ? dial[0] : undefined)
+  if (whom === own.peer && where === own.address) return own
+  return new P2pError(own.code, own.message, {
+    layer: own.layer,
+    ran: own.ran,
+    cause: own,
+    ...(whom === undefined ? {} : { peer: whom }),
+    ...(where === undefined ? {} : { address: where }),
+    ...(own.reason === undefined ? {} : { reason: own.reason }),
   })
 }
 

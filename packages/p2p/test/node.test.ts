@@ -258,10 +258,13 @@ test('another peer behind an address is never talked to', async () => {
   const home = await network.createNode({ ...OPEN, listen: ['/memory/home'] })
   const other = await network.createNode()
   const away = await network.createNode()
-  await expect(away.connect(`/memory/home/p2p/${other.peer}`)).rejects.toMatchObject({
-    code: 'unauthenticated',
-    layer: 'security',
-  })
+  const address = `/memory/home/p2p/${other.peer}`
+  const about = { code: 'unauthenticated', layer: 'security', peer: other.peer, address }
+  await expect(away.connect(address)).rejects.toMatchObject(about)
+  // Of several, too, it says which one it was.
+  const both = away.connect([address, `/memory/nobody/p2p/${other.peer}`])
+  const where: unknown = expect.stringContaining('/memory/')
+  await expect(both).rejects.toMatchObject({ peer: other.peer, address: where })
   expect(home.connections()).toHaveLength(0)
 })
 

@@ -6,7 +6,7 @@ import type { StatusCode } from '@stronghold/core'
 
 import type { Clock } from '../clock.ts'
 import type { Pipe } from '../connection/pipe.ts'
-import { P2pError } from '../errors.ts'
+import { isP2pError, P2pError } from '../errors.ts'
 import type { Address, PeerId } from '../identity.ts'
 import type { P2pLimits } from '../limits.ts'
 import { readMessage } from './relay-exchange.ts'
@@ -157,7 +157,7 @@ async function askHop(
     signal,
   }).catch((error: unknown) => {
     pipe.destroy()
-    throw error
+    throw isP2pError(error) ? unheard(link, error) : error
   })
   const answer = decoded(() => decodeHop(bytes))
   if (answer?.type === 'status' && answer.status === STATUS.OK) return answer
@@ -208,6 +208,20 @@ function refusedBy({ peer, address }: RelayLink, status: number): P2pError {
     layer: 'relay',
     address,
     reason: name.toLowerCase().slice(0, 32),
+  })
+}
+
+/** No answer came of a relay: which one, and where, an exchange does not know. */
+function unheard({ peer, address }: RelayLink, error: P2pError): P2pError {
+  const state =
+    error.code === 'unimplemented'
+      ? 'it is no relay'
+      : error.message.replace('Cannot read the relay message: ', '')
+  return new P2pError(error.code, `Cannot use the relay ${peer}: ${state}`, {
+    layer: error.layer,
+    address,
+    cause: error,
+    ...(error.reason === undefined ? {} : { reason: error.reason }),
   })
 }
 

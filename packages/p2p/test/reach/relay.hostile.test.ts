@@ -402,7 +402,12 @@ describe('a hostile relay', () => {
     const { limits, clock } = bench()
     const asked = askReservation(answering(undefined), home.peer, { limits, clock }, NEVER)
     clock.advance(100)
-    await expect(asked).rejects.toMatchObject({ code: 'deadline_exceeded', layer: 'relay' })
+    await expect(asked).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+      layer: 'relay',
+      address: answering(undefined).address,
+      message: `Cannot use the relay ${relay.peer}: it took too long`,
+    })
     const stop = new AbortController()
     const aborted = askCircuit(answering(undefined), home.peer, { limits, clock }, stop.signal)
     stop.abort(new Error('enough'))
