@@ -2,6 +2,7 @@
  * The asking side of one channel: numbers requests, follows them to their last frame, counts what was answered
  * (`wire.md §3.2, §4.2–§4.6, §6`). Frames in, frames out; it knows nothing of pipes, deadlines or sending again.
  */
+import { ByNumber } from './by-number.ts'
 import {
   decodeError,
   encodeCount,
@@ -110,7 +111,7 @@ export class Asked extends Message {
 /** The book of requests asked on one channel. */
 export class Asker {
   readonly #init: AskerInit
-  readonly #open = new Map<number, Asked>()
+  readonly #open = new ByNumber<Asked>()
   readonly #numbers = new Map<MethodName, number>()
   #named = 0
   #next = 1
@@ -143,7 +144,7 @@ export class Asker {
         this.#init.wake()
       })
     }
-    this.#open.set(number, asked)
+    this.#open.add(asked)
     outbox.message(asked)
     this.#init.wake()
     return asked
@@ -210,9 +211,8 @@ export class Asker {
 
   /** The channel is gone. */
   lose(): void {
-    const open = [...this.#open.values()]
-    this.#open.clear()
-    for (const asked of open) this.#settle(asked, { type: 'lost', left: asked.left })
+    for (const asked of this.#open.takeAll())
+      this.#settle(asked, { type: 'lost', left: asked.left })
   }
 
   #response(asked: Asked, flags: number, body: Uint8Array, owned: boolean): void {
@@ -282,7 +282,7 @@ export class Asker {
 
   #number(): number {
     let number = this.#next
-    while (this.#open.has(number)) number = number === 0xffffffff ? 1 : number + 1
+    while (this.#open.get(number) !== undefined) number = number === 0xffffffff ? 1 : number + 1
     this.#next = number === 0xffffffff ? 1 : number + 1
     return number
   }
@@ -321,7 +321,7 @@ export class Asker {
       maxMessageBytes: limits.maxMessageBytes,
       held,
       grant: (bytes: number): void => {
-        if (!this.#open.has(number)) return
+        if (this.#open.get(number) === undefined) return
         outbox.control(encodeCount(KIND_CREDIT, number, bytes))
         this.#init.wake()
       },

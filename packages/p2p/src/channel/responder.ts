@@ -2,6 +2,7 @@
  * The answering side of one channel: collects requests, sees that each gets exactly one last frame, moves items
  * both ways (`wire.md §3.2, §4, §5`). It knows nothing of handlers, rules or pipes.
  */
+import { ByNumber } from './by-number.ts'
 import {
   decodePrelude,
   encodeCount,
@@ -163,7 +164,7 @@ function uploadOver(): P2pError {
 /** The book of requests answered on one channel. */
 export class Responder {
   readonly #init: ResponderInit
-  readonly #open = new Map<number, Incoming>()
+  readonly #open = new ByNumber<Incoming>()
   readonly #names: Name[] = []
   // Kept answers in the order of their last frames, so that one count acknowledges them.
   #unacked: { at: number; entry: KeptEntry<Incoming> }[] = []
@@ -227,9 +228,7 @@ export class Responder {
 
   /** The channel is gone. */
   lose(): void {
-    const open = [...this.#open.values()]
-    this.#open.clear()
-    for (const incoming of open) this.#end(incoming, 'lost')
+    for (const incoming of this.#open.takeAll()) this.#end(incoming, 'lost')
     this.#unacked = []
   }
 
@@ -325,7 +324,7 @@ export class Responder {
     this.#ack(prelude.acked)
     const name = this.#name(prelude)
     const incoming = new Incoming(this, number, prelude, name)
-    this.#open.set(number, incoming)
+    this.#open.add(incoming)
     const refused = host.admit(incoming.id)
     if (refused !== undefined) {
       // Not whole: `#close` must not give back the place that it never had.
