@@ -35,6 +35,8 @@ export interface Arrival {
   readonly message: Uint8Array
   readonly timeoutMs: number
   onGone: ((gone: Gone) => void) | undefined
+  /** Its handler starts; told where somebody keeps what comes of it. */
+  readonly starts?: (() => void) | undefined
   respond(message: Uint8Array): void
   fail(error: WireError): void
   upload(): Inflow
@@ -194,6 +196,7 @@ export class Job {
       return
     }
     this.#running = true
+    this.#arrival.starts?.()
     tell(this.#seams.observer, 'request', request)
     try {
       this.#run(value)

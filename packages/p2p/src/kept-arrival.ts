@@ -16,6 +16,7 @@ export class KeptArrival implements Arrival {
   readonly #kept: Kept<Incoming>
   #claim: Incoming
   #onGone: ((gone: Gone) => void) | undefined
+  #ran = false
 
   constructor(first: Incoming, entry: KeptEntry<Incoming>, kept: Kept<Incoming>) {
     this.#first = first
@@ -48,17 +49,18 @@ export class KeptArrival implements Arrival {
     this.#listen()
   }
 
+  starts(): void {
+    this.#ran = true
+  }
+
   respond(message: Uint8Array): void {
     this.#kept.settle(this.#entry, { type: 'response', message })
     this.#claim.respond(message)
   }
 
   fail(error: WireError): void {
-    if (error.ran === 'no') {
-      // It never ran: sent again, it is a new request.
-      this.#claim.kept = undefined
-      this.#kept.forget(this.#entry)
-    } else this.#settle(error)
+    if (error.ran === 'no') this.#forget()
+    else this.#settle(error)
     this.#claim.fail(error)
   }
 
@@ -84,9 +86,17 @@ export class KeptArrival implements Arrival {
   #listen(): void {
     this.#claim.onGone = (gone) => {
       if (gone === 'lost') return
-      this.#settle(canceled('Cannot answer: the asker canceled'))
+      // Who is not let in and cancels leaves nothing behind.
+      if (this.#ran) this.#settle(canceled('Cannot answer: the asker canceled'))
+      else this.#forget()
       this.#onGone?.(gone)
     }
+  }
+
+  /** It never ran: sent again, it is a new request. */
+  #forget(): void {
+    this.#claim.kept = undefined
+    this.#kept.forget(this.#entry)
   }
 
   #settle(error: WireError): void {

@@ -98,6 +98,8 @@ export interface P2pLimits {
   requestTimeoutMs: number
   /** Answers of methods with side effects kept per peer. A full window refuses. Default 1,024. */
   maxKeptAnswers: number
+  /** The same, all peers. Once they are there it refuses. Default 65,536. */
+  maxKeptAnswersTotal: number
   /** Bytes of those answers per peer. A full window refuses. Default 8 MiB. */
   maxKeptBytes: number
   /** Bytes of those answers, all peers. A full window refuses. Default 64 MiB. */
@@ -330,6 +332,7 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxTimeoutMs: 24 * 60 * MINUTE + 5 * MINUTE,
   requestTimeoutMs: 30_000,
   maxKeptAnswers: 1024,
+  maxKeptAnswersTotal: 65_536,
   maxKeptBytes: 8 * MIB,
   maxKeptBytesTotal: 64 * MIB,
   keepAnswersMs: 5 * MINUTE,

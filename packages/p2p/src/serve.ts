@@ -47,6 +47,7 @@ export class Server {
   readonly #peers = new Map<PeerId, PeerState>()
   readonly #running: Held
   readonly #held: Held
+  readonly #keptAnswers: Held
   readonly #keptBytes: Held
   readonly #deadlines: Deadlines
   readonly #seams: JobSeams
@@ -57,6 +58,7 @@ export class Server {
     const { limits, clock } = init
     this.#running = new Held(limits.maxInboundTotal)
     this.#held = new Held(limits.maxHeldBytesTotal)
+    this.#keptAnswers = new Held(limits.maxKeptAnswersTotal)
     this.#keptBytes = new Held(limits.maxKeptBytesTotal)
     this.#deadlines = new Deadlines(clock)
     this.#seams = { ...init, deadlines: this.#deadlines }
@@ -195,7 +197,11 @@ export class Server {
     const state: PeerState = {
       running: new Held(limits.maxInboundPerPeer, this.#running),
       held: new Held(limits.maxHeldBytesPerPeer, this.#held),
-      kept: new Kept(limits, new Held(limits.maxKeptBytes, this.#keptBytes)),
+      kept: new Kept(
+        limits,
+        new Held(limits.maxKeptAnswers, this.#keptAnswers),
+        new Held(limits.maxKeptBytes, this.#keptBytes),
+      ),
       leases: 0,
     }
     this.#peers.set(peer, state)
@@ -275,6 +281,7 @@ export class Server {
    */
   #keep(state: PeerState, incoming: Incoming): KeptArrival | undefined {
     const { limits, clock } = this.#init
+    const { maxKeptAnswers, maxKeptAnswersTotal } = limits
     const name = `${incoming.protocol} ${incoming.method}`
     const known = state.kept.get(incoming.id)
     if (known !== undefined) {
@@ -285,12 +292,13 @@ export class Server {
     const entry = state.kept.open(incoming.id, name, clock.nowMs(), timeoutMs)
     incoming.kept = entry
     if (entry !== undefined) return new KeptArrival(incoming, entry, state.kept)
+    const full = state.kept.size >= maxKeptAnswers
     incoming.fail({
       code: 'resource_exhausted',
       ran: 'no',
       layer: 'limit',
       reason: undefined,
-      message: `Cannot take the request: ${limits.maxKeptAnswers} answers wait to be acknowledged`,
+      message: `Cannot take the request: ${full ? maxKeptAnswers : maxKeptAnswersTotal} answers wait to be acknowledged`,
     })
     return undefined
   }

@@ -23,7 +23,6 @@ export interface KeptEntry<Copy> {
 
 /** Bounds of one window. */
 export interface KeptLimits {
-  maxKeptAnswers: number
   keepAnswersMs: number
 }
 
@@ -31,12 +30,14 @@ export interface KeptLimits {
 export class Kept<Copy> {
   readonly #limits: KeptLimits
   readonly #bytes: Held
+  readonly #places: Held
   readonly #entries = new Map<string, KeptEntry<Copy>>()
   #sweptAtMs = 0
 
-  /** `bytes` bounds the answers of this peer, and through its parent those of all peers. */
-  constructor(limits: KeptLimits, bytes: Held) {
+  /** `places` and `bytes` bound the answers of this peer, and through their parents those of all peers. */
+  constructor(limits: KeptLimits, places: Held, bytes: Held) {
     this.#limits = limits
+    this.#places = places
     this.#bytes = bytes
   }
 
@@ -56,8 +57,10 @@ export class Kept<Copy> {
     nowMs: number,
     timeoutMs: number,
   ): KeptEntry<Copy> | undefined {
-    if (this.#entries.size >= this.#limits.maxKeptAnswers) this.sweep(nowMs)
-    if (this.#entries.size >= this.#limits.maxKeptAnswers) return undefined
+    if (!this.#places.reserve(1)) {
+      this.sweep(nowMs)
+      if (!this.#places.reserve(1)) return undefined
+    }
     const entry: KeptEntry<Copy> = {
       key: keyOf(id),
       method,
@@ -80,7 +83,11 @@ export class Kept<Copy> {
   forget(entry: KeptEntry<Copy>): void {
     if (this.#entries.get(entry.key) !== entry) return
     this.#entries.delete(entry.key)
+    this.#places.release(1)
     if (entry.answer !== undefined) this.#bytes.release(bytesOf(entry.answer))
+    // A table that the map left behind may keep the entry until the next full collection, but nothing beside it.
+    entry.answer = undefined
+    entry.attach = undefined
   }
 
   /** Forgets answers whose time is over; those that still run stay. */

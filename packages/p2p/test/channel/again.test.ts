@@ -169,6 +169,42 @@ test('a full window refuses, and does not evict', async () => {
   two.close()
 })
 
+test('maxKeptAnswersTotal: the same for all peers together', async () => {
+  const { two, runs, started, finish } = work({ limits: { maxKeptAnswersTotal: 1 } })
+  const remote = two.client(protocol)
+  const first = remote.pay(Uint8Array.of(1))
+  await started()
+  await expect(remote.pay(Uint8Array.of(2))).rejects.toMatchObject({
+    code: 'resource_exhausted',
+    ran: 'no',
+    message: expect.stringContaining('1 answers') as string,
+  })
+  finish()
+  await first
+  expect(runs.pay).toBe(1)
+  two.close()
+})
+
+test('nothing is kept of a request that was canceled before its handler started', async () => {
+  const asked = Promise.withResolvers<undefined>()
+  const verdict = Promise.withResolvers<'deny'>()
+  const onAsk = (): Promise<'deny'> => {
+    asked.resolve(undefined)
+    return verdict.promise
+  }
+  const { two, runs } = work({ firewall: { inbound: { fallback: 'ask' }, onAsk } })
+  const stop = new AbortController()
+  const call = two.client(protocol).pay(Uint8Array.of(1), { signal: stop.signal })
+  await asked.promise
+  expect(two.server.keptOf(two.asker)).toBe(1)
+  stop.abort()
+  await expect(call).rejects.toThrow()
+  await expect.poll(() => two.server.keptOf(two.asker)).toBe(0)
+  verdict.resolve('deny')
+  expect(runs.pay).toBe(0)
+  two.close()
+})
+
 test('an answer too large to be kept is gone when asked for again: it never runs twice', async () => {
   const { two, runs, started, finish, cut } = work({ limits: { maxKeptBytes: 4 } })
   const answer = two.client(protocol).pay(new Uint8Array(16))
@@ -198,7 +234,7 @@ test('maxKeptBytesTotal: the same for the answers of all peers together', async 
 })
 
 test('keepAnswersMs: an answer that nobody fetches is forgotten that long after its deadline', () => {
-  const kept = new Kept<never>({ maxKeptAnswers: 1, keepAnswersMs: 500 }, new Held(100))
+  const kept = new Kept<never>({ keepAnswersMs: 500 }, new Held(1), new Held(100))
   const id = new Uint8Array(16)
   const entry = kept.open(id, 'm', 10_000, 1000)
   if (entry === undefined) throw new Error('no place')
