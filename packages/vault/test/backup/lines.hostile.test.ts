@@ -45,7 +45,7 @@ describe('lines of a backup', () => {
       const parse = (bytes: Uint8Array): void => {
         parseLine({ number: 1, bytes })
       }
-      expect(await feed(seeds, parse, ['VaultError'])).toBeGreaterThan(1000)
+      expect(await feed(seeds, parse, { refusals: ['VaultError'] })).toBeGreaterThan(1000)
     },
   )
 

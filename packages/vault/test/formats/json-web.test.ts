@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 
 import { encodeUtf8 } from '@stronghold/core'
-import { heldBytes } from '@stronghold/testkit'
 import * as jose from 'jose'
 import { describe, expect, test } from 'vitest'
 
@@ -25,6 +24,7 @@ import { hmac } from '../../src/primitives/hmac.ts'
 import { Secp256k1 } from '../../src/primitives/secp256k1.ts'
 import * as x25519 from '../../src/primitives/x25519.ts'
 import { Slab } from '../../src/secret.ts'
+import { feed, FEWER, INPUTS } from './_hostile.ts'
 
 const slab = new Slab({ bytes: 128 * 1024 })
 const secp256k1 = new Secp256k1()
@@ -284,47 +284,65 @@ test('MAX_JSON_DEPTH, MAX_JWK_BYTES, MAX_JWS_BYTES and MAX_JWS_HEADER_BYTES are 
   expect(() => jwsSigningInput('EdDSA', { x: 'x'.repeat(fits + 1) }, payload)).toThrow(RangeError)
 })
 
-test('generated texts: JSON is what JSON.parse takes, JWK and JWS are read or refused, nothing is held', () => {
-  const seeds = [
-    `{"kty":"OKP","crv":"Ed25519","d":"${D}","x":"${D}","key_ops":["sign"],"ext":true,"n":-1.5e3}`,
-    `{"a":[{"b":"\\u00e9\\n"},null,{}],"c":[]}`,
-    Buffer.from(
-      assembleJws(jwsSigningInput('EdDSA', { kid: 'x' }, payload), new Uint8Array(64)),
-    ).toString(),
-  ].map((text) => encodeUtf8(text))
-  let state = 1
-  const next = (below: number): number => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
+const MARKS = encodeUtf8('{}[]",:\\0e-. tu')
+const REFUSALS = { marks: MARKS, refusals: ['SyntaxError', 'RangeError'] }
+
+describe(`malformed texts, ${INPUTS} or ${FEWER} each, neither crash nor stay in memory`, () => {
+  test('JSON: what is taken is what JSON.parse takes', { timeout: INPUTS }, async () => {
+    const samples = [
+      `{"kty":"OKP","crv":"Ed25519","key_ops":["sign"],"ext":true,"n":-1.5e3}`,
+      `{"a":[{"b":"\\u00e9\\n"},null,{}],"c":[]}`,
+    ].map((text) => encodeUtf8(text))
+    const read = await feed(
+      samples,
+      (input) => {
+        scanJsonObject(input, 'x')
+        if (!isJson(input)) expect.fail('taken, and no JSON')
+        parseJsonObject(input, 'x')
+      },
+      { ...REFUSALS, inputs: FEWER },
+    )
+    expect(read).toBeGreaterThan(1000)
+  })
+
+  test('private JWK', { timeout: INPUTS }, async () => {
+    const samples = [
+      `{"kty":"OKP","crv":"Ed25519","d":"${D}","x":"${D}","key_ops":["sign"],"ext":true,"kid":"a"}`,
+      `{"kty":"EC","crv":"P-256","d":"${D}","x":"${D}","y":"${D}","use":"sig"}`,
+      `{"kty":"oct","k":"${D}"}`,
+    ].map((text) => encodeUtf8(text))
+    const read = await feed(
+      samples,
+      (input) => {
+        readPrivateJwk(input, slab).secretKey.wipe()
+      },
+      REFUSALS,
+    )
+    expect(read).toBeGreaterThan(1000)
+    expect(slab.used).toBe(0)
+  })
+
+  test('public JWK, JWS and claims', { timeout: INPUTS }, async () => {
+    const jwk = `{"kty":"EC","crv":"P-256","x":"${D}","y":"${D}","use":"sig"}`
+    const jws = assembleJws(jwsSigningInput('EdDSA', { kid: 'x' }, payload), new Uint8Array(64))
+    const read = await feed(
+      [encodeUtf8(jwk), jws],
+      (input) => {
+        previewClaims(input)
+        if (input[0] === 0x7b) readPublicJwk(input)
+        else parseJws(input, 'EdDSA')
+      },
+      { ...REFUSALS, inputs: FEWER },
+    )
+    expect(read).toBeGreaterThan(1000)
+  })
+})
+
+function isJson(text: Uint8Array): boolean {
+  try {
+    JSON.parse(Buffer.from(text).toString())
+    return true
+  } catch {
+    return false
   }
-  const marks = encodeUtf8('{}[]",:\\0e-. tu')
-  const one = (): void => {
-    const seed = seeds[next(3)]!
-    const input = seed.slice(0, next(3) === 0 ? next(seed.byteLength) : undefined)
-    for (let i = next(4); i > 0 && input.byteLength > 0; i--) {
-      input[next(input.byteLength)] = next(2) === 0 ? marks[next(marks.byteLength)]! : next(256)
-    }
-    const refused = (read: () => unknown): boolean => {
-      try {
-        read()
-        return false
-      } catch (error) {
-        if (!(error instanceof SyntaxError) && !(error instanceof RangeError)) throw error
-        return true
-      }
-    }
-    if (!refused(() => parseJsonObject(input, 'x'))) JSON.parse(Buffer.from(input).toString())
-    refused(() => {
-      readPrivateJwk(input, slab).secretKey.wipe()
-    })
-    refused(() => readPublicJwk(input))
-    refused(() => parseJws(input, 'EdDSA'))
-    previewClaims(input)
-  }
-  const inputs = process.env['STRONGHOLD_LONG'] === '1' ? 200_000 : 20_000
-  for (let i = 0; i < inputs / 10; i++) one()
-  const before = heldBytes()
-  for (let i = 0; i < inputs; i++) one()
-  expect(heldBytes() - before).toBeLessThan(5_000_000)
-  expect(slab.used).toBe(0)
-}, 120_000)
+}
