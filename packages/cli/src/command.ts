@@ -46,6 +46,8 @@ export interface Call<O extends Options = Options> {
   readonly dryRun: boolean
   readonly operands: readonly string[]
   readonly options: Values<O>
+  /** The whole line, as it was typed behind the program's name. */
+  readonly words: readonly string[]
   /** The whole table, for help and completion. */
   readonly commands: readonly Command[]
   /**

@@ -58,6 +58,8 @@ export const MAX_ASKED_PEERS = 64
 export const MAX_HEADS = 1024
 /** Most requests to others that are remembered. For one more, one that is over is forgotten; with none, it is refused. */
 export const MAX_REQUESTS = 256
+/** Longest command that is remembered with a request, in characters. A longer one is told in words. */
+export const MAX_AGAIN_LENGTH = 4096
 /** How long past its deadline a request is remembered, in milliseconds: as long as the other side remembers it. */
 export const KEEP_REQUEST_MS = 300_000
 /** Longest a request to others may wait, in milliseconds: 24 h, as the other side takes it. */

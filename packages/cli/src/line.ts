@@ -208,3 +208,10 @@ function unreadable(error: unknown, command: Command, args: readonly string[]): 
     hint,
   })
 }
+
+/** Words as they are typed into a shell. */
+export function printLine(words: readonly string[]): string {
+  return words
+    .map((word) => (/^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(' ')
+}

@@ -29,7 +29,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
       throw new Failure('usage', 'cannot read the command line', { reason: 'it holds a zero byte' })
     }
     line = readLine(args, COMMANDS)
-    return await run(line, io, terminal)
+    return await run(line, { words: args, io, terminal })
   } catch (error) {
     const command = line?.kind === 'run' ? line.command.name : nearestCommand(args)
     const failure = withHint(failureOf(error), command)
@@ -43,7 +43,10 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
-async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
+async function run(
+  line: Line,
+  { words, io, terminal }: Pick<Call, 'words' | 'io' | 'terminal'>,
+): Promise<number> {
   if (line.kind === 'help') {
     const style = {
       columns: Math.min(terminal.columns, 100),
@@ -73,6 +76,7 @@ async function run(line: Line, io: Io, terminal: Terminal): Promise<number> {
     dryRun: options['dry-run'] === true,
     operands,
     options: options as Call['options'],
+    words,
     commands: COMMANDS,
     // What these load takes half a second that help, completion and the peer book do not need.
     withOwner: async (work) => await (await import('./door.ts')).withOwner(init, work),

@@ -137,5 +137,5 @@ export async function atPeer<T>(
 /** A message without its front, which people are told otherwise: `Cannot dial "/ip4/…": refused (at /ip4/…)`. */
 function sentence(message: string): string {
   const front = /^Cannot (?:(?:run|answer|find) request|(?:dial|reach) (?:"[^"]*"|[^ :]+)): /
-  return remote(message.replace(front, ''), MAX_SHOWN)
+  return remote(message.replace(front, '').replace(/^Cannot /, 'cannot '), MAX_SHOWN)
 }

@@ -15,7 +15,8 @@ import type { Delivery } from './deliver.ts'
 import { Failure, quoted } from './failure.ts'
 import { makeHome } from './home.ts'
 import type { Home } from './home.ts'
-import { KEEP_REQUEST_MS, MAX_REQUESTS } from './limits.ts'
+import { printLine } from './line.ts'
+import { KEEP_REQUEST_MS, MAX_AGAIN_LENGTH, MAX_REQUESTS } from './limits.ts'
 
 /** Where a request is: sent and not heard of, waiting for a person, or over: done, or the word of its exit code. */
 export type RequestState = 'sent' | 'pending' | 'done' | (string & {})
@@ -38,6 +39,8 @@ export interface AskedRequest {
   readonly isRepeatable: boolean
   /** Where what comes of it goes; files are absolute. */
   readonly delivery: Delivery
+  /** The command that asks again for the same, where it can be told. It holds no input that is not in it. */
+  readonly again?: string | undefined
 }
 
 const requestFile = z.strictObject({
@@ -52,6 +55,7 @@ const requestFile = z.strictObject({
   state: z.string().max(32),
   isRepeatable: z.boolean(),
   delivery: deliveryShape,
+  again: z.string().max(MAX_AGAIN_LENGTH).optional(),
 })
 
 /** Every request that is remembered, the oldest first. What is no request's file is passed over. */
@@ -124,6 +128,18 @@ export function idsNamed(text: string, requests: readonly AskedRequest[]): strin
       hint: 'stronghold request list',
     })
   }
+}
+
+/** The command that asks for the same again, but for the id; `undefined` where it is too long to be remembered. */
+export function commandAgain(words: readonly string[]): string | undefined {
+  const kept = words.filter(
+    (word, index) =>
+      word !== '--no-wait' &&
+      !word.startsWith('--request-id') &&
+      words[index - 1] !== '--request-id',
+  )
+  const line = `stronghold ${printLine(kept)}`
+  return line.length <= MAX_AGAIN_LENGTH ? line : undefined
 }
 
 function nameOf(id: string): string {

@@ -18,7 +18,14 @@ import { runAll, tellSteps, wouldTouch } from './procedures.ts'
 import type { NamedStep } from './procedures.ts'
 import { askedOf } from './receipt-file.ts'
 import { refusal } from './refusals.ts'
-import { forgetRequest, readRequests, requestOf, shortName, writeRequest } from './requests.ts'
+import {
+  commandAgain,
+  forgetRequest,
+  readRequests,
+  requestOf,
+  shortName,
+  writeRequest,
+} from './requests.ts'
 import type { AskedRequest } from './requests.ts'
 
 /** Options of every command that may ask another Stronghold. */
@@ -135,6 +142,7 @@ async function ask(
       out: absolute(call, delivery.out),
       receipt: absolute(call, delivery.receipt),
     },
+    again: commandAgain(call.words),
   }
   // Remembered before it is sent: whatever happens to this process, somebody can come back to it.
   writeRequest(home, request, askedAtMs)
@@ -198,7 +206,8 @@ export async function follow(
   if (told.state === 'failed') {
     const { state: _, ...refused } = told
     const what = inWords(request)
-    const failure = refusal(refused, { name, what, back, id, homePath: home.path })
+    const again = `${request.again ?? 'the same command again, with'} --request-id ${id}`
+    const failure = refusal(refused, { name, what, back, again, homePath: home.path })
     // What was not heard of may have been done all the same, and what is locked is not decided.
     if (failure.exit === 'unreachable' && refused.ran === 'no') forgetRequest(home, id)
     else if (failure.exit !== 'unreachable' && failure.exit !== 'locked') mark(failure.exit)

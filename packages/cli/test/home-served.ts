@@ -89,7 +89,8 @@ export class TwoMachines implements AsyncDisposable {
 
   /** What is asked now, once it is there. */
   async asked(): Promise<PendingApproval> {
-    await expect.poll(async () => (await this.guard.owner.approvals()).length).toBe(1)
+    const many = async (): Promise<number> => (await this.guard.owner.approvals()).length
+    await expect.poll(many, { timeout: 15_000 }).toBe(1)
     const [approval] = await this.guard.owner.approvals()
     if (approval === undefined) throw new Error('nothing is asked')
     return approval

@@ -6,9 +6,16 @@ import { expect, test } from 'vitest'
 import { Failure } from '../src/failure.ts'
 import { locateHome } from '../src/home.ts'
 import type { Home } from '../src/home.ts'
-import { KEEP_REQUEST_MS, MAX_HEADS, MAX_REQUESTS } from '../src/limits.ts'
+import { KEEP_REQUEST_MS, MAX_AGAIN_LENGTH, MAX_HEADS, MAX_REQUESTS } from '../src/limits.ts'
 import { readHead, writeHead } from '../src/node/heads.ts'
-import { idsNamed, readRequests, requestOf, shortName, writeRequest } from '../src/requests.ts'
+import {
+  commandAgain,
+  idsNamed,
+  readRequests,
+  requestOf,
+  shortName,
+  writeRequest,
+} from '../src/requests.ts'
 import type { AskedRequest } from '../src/requests.ts'
 import { Machine } from './machine.ts'
 
@@ -104,4 +111,22 @@ test('heads of MAX_HEADS peers are kept; the one written longest ago goes', () =
   expect(readHead(home, peer(MAX_HEADS))).toEqual(Uint8Array.of(1))
   expect(readHead(home, peer(0))).toBeUndefined()
   expect(readHead(home, peer(1))).toEqual(new Uint8Array(3))
+})
+
+test('the command that asks again is told without its id, as a shell takes it, up to MAX_AGAIN_LENGTH', () => {
+  const words = [
+    'sign',
+    'home:a/b',
+    '--no-wait',
+    '--request-id',
+    '00',
+    '--request-id=01',
+    '--reason',
+  ]
+  expect(commandAgain([...words, "it's $HOME"])).toBe(
+    "stronghold sign home:a/b --reason 'it'\\''s $HOME'",
+  )
+  const room = MAX_AGAIN_LENGTH - 'stronghold '.length
+  expect(commandAgain(['a'.repeat(room)])).toHaveLength(MAX_AGAIN_LENGTH)
+  expect(commandAgain(['a'.repeat(room + 1)])).toBeUndefined()
 })

@@ -46,6 +46,8 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
   readonly #answer = Promise.withResolvers<Output>()
   readonly #patience: { untilMs: number; taken: boolean; readonly signal: AbortSignal | undefined }
   #waits = false
+  /** What failed because the vault is locked is decided by nobody. */
+  #isUndecided = false
   #message: SubmitMessage | undefined
   state: PendingState = 'pending'
   expiresAtMs: number | undefined
@@ -93,13 +95,15 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
   }
 
   async cancel(): Promise<boolean> {
-    if (this.state !== 'pending') return this.state === 'canceled'
+    if (this.state !== 'pending' && !this.#isUndecided) return this.state === 'canceled'
     const { id } = this.#init
     const patience = { untilMs: this.#line.untilMs(0), taken: true }
     const answer = await this.#line.ask(
       (client, options) => client.cancel({ id }, options),
       patience,
     )
+    if (isLocked(answer)) throw failureOf(answer)
+    if (this.#isUndecided && isCanceled(answer)) this.state = 'canceled'
     await this.#take(answer)
     return (this.state as PendingState) === 'canceled'
   }
@@ -147,7 +151,8 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
     }
     if (this.#init.forget) this.#line.acknowledged.add(this.#init.id)
     if (answer.state === 'failed') {
-      this.state = answer.reason === 'canceled' ? 'canceled' : 'failed'
+      this.state = isCanceled(answer) ? 'canceled' : 'failed'
+      this.#isUndecided = isLocked(answer)
       this.#answer.reject(failureOf(answer))
       return
     }
@@ -167,6 +172,10 @@ type Failure = AnswerMessage & { readonly state: 'failed' }
 
 function isLocked(answer: AnswerMessage): answer is Failure {
   return answer.state === 'failed' && answer.reason === 'locked'
+}
+
+function isCanceled(answer: AnswerMessage): boolean {
+  return answer.state === 'failed' && answer.reason === 'canceled'
 }
 
 function failureOf({ code, ran, reason, message, rule }: Failure): RemoteError {

@@ -178,6 +178,25 @@ test('giving up to wait leaves a request pending; taking it back does not', asyn
   expect(await all.guard.owner.approvals()).toEqual([])
 })
 
+test('a vault that is locked has not decided: what waits is taken back once it is unlocked', async () => {
+  await using all = await served({ rules: [ASK] })
+  const { id } = await all.remote.submit(sign, SIGNING)
+  await all.guard.owner.lock()
+  const noted = await all.remote.submit(sign, { ...SIGNING, message: text('v2.4.1') })
+  const before = await all.remote.resume(id)
+  await expect(before.cancel()).rejects.toMatchObject({ reason: 'locked' })
+  await all.stop()
+  await all.start()
+  expect(await all.guard.owner.approvals()).toHaveLength(2)
+  expect(await before.cancel()).toBe(true)
+  expect(before.state).toBe('canceled')
+  // A note that its peer does not show again is taken back all the same.
+  const back = await all.remote.resume(noted.id)
+  expect(await failure(back.result())).toMatchObject({ reason: 'locked' })
+  expect(await back.cancel()).toBe(true)
+  expect(await all.guard.owner.approvals()).toEqual([])
+})
+
 test('a denial by a person, by a rule, and nobody in time are told apart', async () => {
   await using all = await served({ rules: [ASK] })
   const first = all.remote.run(sign, SIGNING)

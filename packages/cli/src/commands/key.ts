@@ -130,7 +130,12 @@ async function listUsable(
   pattern: string,
 ): Promise<void> {
   const target = peerTarget(home, peer)
-  const records = await atPeer({ home, name: peer, what: 'the list of what may be used' }, () =>
+  const about = {
+    name: peer,
+    what: 'the list of what may be used',
+    again: `stronghold key list ${peer}:`,
+  }
+  const records = await atPeer({ home, ...about }, () =>
     withNode((node) => node.usable(target, pattern === '' ? '**' : pattern)),
   )
   const rows = records.map(({ path, type, version, uses }) => [

@@ -149,7 +149,8 @@ const cancel = defineCommand({
       await terminal.result({ id, canceled: false }, `${short}  ${what} would be taken back`)
       return
     }
-    const isCanceled = await atPeer({ home, name, what }, () =>
+    const again = `stronghold request cancel ${short}`
+    const isCanceled = await atPeer({ home, name, what, again }, () =>
       call.withNode((node) => node.cancel(target, id)),
     )
     if (!isCanceled) {

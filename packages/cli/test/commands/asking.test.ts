@@ -233,25 +233,52 @@ describe('with rules', () => {
     const { ci } = both
     await both.guard.owner.lock()
     const asking = ci.run('pub home:release/app --format raw --out raw')
-    await expect.poll(async () => (await both.guard.owner.status()).intake).toBe(1)
+    const taken = async (): Promise<number> => (await both.guard.owner.status()).intake
+    await expect.poll(taken, { timeout: 15_000 }).toBe(1)
     await both.unlock()
     expect((await asking).exit).toBe(0)
   })
 
-  test('7 locked: what came so, and was left alone, has to be sent again', async () => {
+  test('7 locked: what came so, and was left alone, is sent again by the command that is told', async () => {
     const { ci } = both
     await both.guard.owner.lock()
     expect((await ci.done('key list home:')).stderr).toContain('nothing there, or is locked')
-    expect((await ci.run('pub home:release/app --no-wait')).exit).toBe(5)
+    const words = ['pub', 'home:release/app', '--no-wait', '--reason', "it's mine"]
+    expect((await ci.run(words)).exit).toBe(5)
     await both.unlock()
     const { exit, stderr } = await ci.run('request wait home:')
     expect(exit).toBe(7)
     expect(stderr).toContain('it came while the vault was locked and has to be sent again')
-    const [, id = ''] =
-      /the same command again, with --request-id ([0-9a-f]{32})\n/.exec(stderr) ?? []
-    expect((await ci.done(`pub home:release/app --request-id ${id}`)).stdout).toContain(
-      'ssh-ed25519',
+    const [, told = ''] = / here: stronghold (.+)\n/.exec(stderr) ?? []
+    expect(told).toMatch(
+      /^pub home:release\/app --reason 'it'\\''s mine' --request-id [0-9a-f]{32}$/,
     )
+    const again = [...words.toSpliced(2, 1), '--request-id', told.split(' ').at(-1) ?? '']
+    expect((await ci.done(again)).stdout).toContain('ssh-ed25519')
+  })
+
+  test('7 locked: what waited before is taken back once the vault is unlocked, and at once what came later', async () => {
+    const { ci } = both
+    await ci.run('sign home:release/app --in app.tgz --no-wait')
+    await both.asked()
+    await both.guard.owner.lock()
+    const { exit, stderr } = await ci.run('request cancel home:')
+    expect(exit).toBe(7)
+    expect(stderr).toMatch(
+      /home cannot answer sign on release\/app: locked.*\n.*there: stronghold unlock; here: stronghold request cancel home:q-[0-9a-f]{4,}\n/,
+    )
+    const [, told = ''] = / here: stronghold (.+)\n/.exec(stderr) ?? []
+    expect((await ci.run('pub home:release/app --no-wait')).exit).toBe(5)
+    const noted = (await ci.done('request list --json')).json.requests as {
+      id: string
+      what: string[]
+    }[]
+    const later = noted.findLast(({ what }) => what[0]?.startsWith('pub'))?.id ?? ''
+    await ci.done(`request cancel home:${later}`)
+    expect((await both.guard.owner.status()).intake).toBe(0)
+    await both.unlock()
+    await ci.done(told)
+    expect(await both.guard.owner.approvals()).toEqual([])
   })
 
   test('a lock while somebody waits does no harm', async () => {
