@@ -67,7 +67,7 @@ async function stay(call: UpCall): Promise<void> {
   await tellReady(call, await serving.door.status(), isUnlocked)
   const closing = new AbortController()
   const ends = [serving.ended, stopped.promise]
-  if (keeper !== undefined && isUnlocked && !call.json && io.stdout.isTerminal) {
+  if (keeper !== undefined && !call.json && io.stdout.isTerminal) {
     ends.push(watched(call, keeper.owner, closing.signal))
   }
   if (keeper !== undefined) {
@@ -97,7 +97,10 @@ async function stay(call: UpCall): Promise<void> {
   if (why !== undefined) throw why
 }
 
-/** Shows what waits for a person; settles when that person wants to end, never where the view alone comes to an end. */
+/**
+ * Shows what waits for a person, also once somebody unlocks; settles when that person wants to end, never where the view alone
+ * comes to an end.
+ */
 async function watched(
   { io, terminal }: UpCall,
   owner: OwnerDoor,
