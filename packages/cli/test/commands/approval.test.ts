@@ -1,6 +1,7 @@
 /** What a person decides, as it is typed: over the owner's socket, with the token of a role. */
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
 
+import type { WrittenRule } from '@stronghold/guard'
 import { manualClock } from '@stronghold/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
@@ -93,6 +94,40 @@ describe('approve', () => {
     const { id, request } = await kept.ask()
     expect((await machine.run(`approve ${id} a-zzzz`)).exit).toBe(9)
     expect(await kept.where(request)).toBe('pending')
+  })
+
+  test('decides once more by the rules of that moment: 3 where one denies it now, 5 where another asks', async () => {
+    const { machine, keeper } = kept
+    const { owner } = keeper
+    await machine.done('key create timed/once')
+    await machine.done('key create timed/again')
+    const rule: Pick<WrittenRule, 'peers' | 'procedures' | 'effect'> = {
+      peers: ['ci'],
+      procedures: ['sign'],
+      effect: 'ask',
+    }
+    // Nothing happens when a rule expires: whoever approves finds out.
+    const expires = new Date(Date.now() + 1500)
+    await owner.addRule({ ...rule, paths: ['timed/*'], expires })
+    const added = await owner.addRule({ ...rule, paths: ['timed/again'] })
+    const asked = async (key: string) => {
+      const request = signing('v2.4.0')
+      const steps = request.steps.map((one) => ({ ...one, input: { ...one.input, key } }))
+      return await kept.ask(CI, { ...request, steps })
+    }
+    const [once, again] = [await asked('timed/once'), await asked('timed/again')]
+    const explained = async (): Promise<string> =>
+      (await owner.explainRequest({ peer: 'ci', use: 'sign', path: 'timed/once' })).verdict
+    await expect.poll(explained, { timeout: 15_000 }).toBe('deny')
+    const denied = await machine.run(`approve ${once.id}`)
+    expect(denied.exit).toBe(3)
+    expect(denied.stdout).toContain('not done: a rule denies it now')
+    const pending = await machine.run(`approve ${again.id}`)
+    expect(pending.exit).toBe(5)
+    expect(pending.stdout).toContain('asked anew: a rule or the key has changed')
+    const [anew] = await owner.approvals()
+    expect(anew?.rule.id).toBe(added.id)
+    expect((await machine.run(`approve ${anew?.id ?? ''}`)).exit).toBe(0)
   })
 
   test('--for remembers, as grant list tells, and is refused where nothing may be remembered', async () => {
