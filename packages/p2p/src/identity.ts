@@ -64,7 +64,16 @@ export function parseAddress(text: string): Address {
   }
 }
 
-/** The canonical text of libp2p's address. @throws `SyntaxError` for a peer id in it that is none */
+/** Names that stand in an address as they came: a slash in one would be the next part, anything but ASCII a letter that is none. */
+const NAMES: ReadonlySet<string> = new Set(['dns', 'dns4', 'dns6', 'dnsaddr', 'ip6zone', 'sni'])
+const NAME = /^[\x21-\x2e\x30-\x7e]+$/
+const PRINTABLE = /^[\x21-\x7e]+$/
+
+/**
+ * The canonical text of libp2p's address.
+ *
+ * @throws `SyntaxError` for a peer id in it that is none, and for text in it that is no name
+ */
 export function addressOf(address: Multiaddr): Address {
   const parts = multiaddr(address.bytes).getComponents()
   const named = parts.map((part) =>
@@ -72,7 +81,10 @@ export function addressOf(address: Multiaddr): Address {
       ? { code: part.code, name: part.name, value: parsePeerId(part.value) }
       : part,
   )
-  return multiaddr(named).toString() as Address
+  const text = multiaddr(named).toString()
+  const isName = named.every(({ name, value = '' }) => !NAMES.has(name) || NAME.test(value))
+  if (!isName || !PRINTABLE.test(text)) throw notAddress(text)
+  return text as Address
 }
 
 /**

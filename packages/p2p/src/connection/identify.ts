@@ -23,7 +23,7 @@ import { concat, encodeUtf8, equalBytes } from '@stronghold/core'
 
 import { systemClock } from '../clock.ts'
 import { P2pError } from '../errors.ts'
-import { peerIdOf } from '../identity.ts'
+import { addressOf, peerIdOf } from '../identity.ts'
 import { peerIdOfKey } from '../keys.ts'
 import { openPeerRecord, peekPeerRecord, sealPeerRecord } from '../peer-record.ts'
 import type { Clock } from '../clock.ts'
@@ -426,12 +426,12 @@ function endsWithPeer(address: Multiaddr | undefined): boolean {
   return address?.getComponents().at(-1)?.code === CODE_P2P
 }
 
+/** What nobody could read as an address later is none: whoever hears of it must not have to look again. */
 function readAddress(bytes: Uint8Array | undefined): Multiaddr | undefined {
   if (bytes === undefined || bytes.byteLength === 0) return undefined
   try {
     const address = multiaddr(bytes)
-    // Bytes are parsed on first use, which may fail as well.
-    return address.getComponents().length === 0 ? undefined : address
+    return addressOf(address) === '/' ? undefined : address
   } catch {
     return undefined
   }

@@ -1,5 +1,5 @@
 import { manualClock } from '@stronghold/testkit'
-import { concat } from '@stronghold/core'
+import { concat, encodeUtf8 } from '@stronghold/core'
 import { multiaddr } from '@multiformats/multiaddr'
 import { expect, test, vi } from 'vitest'
 import type { Connection, IdentifyResult, Libp2p, Stream } from '@libp2p/interface'
@@ -256,6 +256,28 @@ test('no more than maxAddressesPerPeer addresses are kept, and none of another p
     '/ip4/192.0.2.1/tcp/1',
     '/ip4/192.0.2.1/tcp/2',
   ])
+})
+
+test('addresses through a peer whose id is none, or with more than an address in them, are none', async () => {
+  const relay = Uint8Array.of(0xa5, 0x03, 4, 0x00, 2, 0xff, 0xff, 0xa2, 0x02)
+  const through = concat([address('/ip4/192.0.2.1/tcp/1'), relay])
+  const named = (name: string): Uint8Array => {
+    const bytes = encodeUtf8(name)
+    return Uint8Array.of(54, bytes.byteLength, ...bytes, 6, 0, 1)
+  }
+  const odd = ['a\u001b[2J', 'a\nb', 'a b', '\u202ea', 'a/ip4/127.0.0.1'].map(named)
+  for (const observedAddress of [through, ...odd]) {
+    const observed = vi.fn()
+    const listenAddresses = [through, ...odd, address('/dns4/a.example/tcp/1')]
+    await using nodes = await pair(say({ listenAddresses, observedAddress }), {
+      identify: { onObserved: observed },
+    })
+    const connection = await nodes.connect()
+    const result = await nodes.bob.libp2p.services.identify.identify(connection)
+    expect(result.listenAddrs.map(String)).toEqual(['/dns4/a.example/tcp/1'])
+    expect(result.observedAddr).toBeUndefined()
+    expect(observed).not.toHaveBeenCalled()
+  }
 })
 
 test('too much, too late, nothing, junk and the key of another are refused, and the connection stays', async () => {
