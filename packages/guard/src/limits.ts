@@ -207,5 +207,14 @@ export const SYNC_DIGEST_TURN = 256
 export const MAX_BACKUP_NOTES = 64
 /** Records that a comparison or a drill names, of each sort. The rest is counted. */
 export const MAX_BACKUP_NAMES = 1000
+/** Records of a backup that are compared with a vault in one turn, so that nobody waits for all of them. */
+export const BACKUP_COMPARE_TURN = 64
 /** Most recipients of one backup. More are `invalid_argument`. */
 export const MAX_BACKUP_RECIPIENTS = 64
+
+// ---------------------------------------------------------------- what is written again and again, constants
+
+/** Forms of audit entries, and of requests, that are remembered to write the next like them. The oldest are forgotten. */
+export const MAX_MOLDS = 256
+/** Longest such form, in bytes. A longer one is written anew each time. */
+export const MAX_MOLD_BYTES = 4096

@@ -7,9 +7,9 @@ import { createVault, MemoryStore, openBackup, sealTo } from '@stronghold/vault'
 import { afterAll, describe, expect, it } from 'vitest'
 
 import { putNote } from '../src/backups/notes.ts'
-import type { BackupTurn, OwnerDoor } from '../src/doors.ts'
+import type { BackupDrilled, BackupTurn, OwnerDoor } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
-import { MAX_BACKUP_NOTES, MAX_BACKUP_RECIPIENTS } from '../src/limits.ts'
+import { BACKUP_COMPARE_TURN, MAX_BACKUP_NOTES, MAX_BACKUP_RECIPIENTS } from '../src/limits.ts'
 import { guarded, HOME, PASSPHRASE, step } from './guard-of.ts'
 import { kept, KeeperThreads } from './keeper/keeper-of.ts'
 
@@ -169,6 +169,33 @@ describe('a backup', () => {
       { file: from, proven: { covered: 1, live: 3 } },
     ])
     expect(await owner.records()).toHaveLength(3)
+  })
+
+  it('is compared a few records at a time in a drill, and others go on between', async () => {
+    await using home = await guarded()
+    const { owner } = home.guard
+    const records = 6 * BACKUP_COMPARE_TURN
+    for (let at = 1; at < records; at += 15) {
+      const paths = Array.from({ length: Math.min(15, records - at) }, (_, i) => `many/${at + i}`)
+      await owner.run(paths.map((to) => step('generate', { to, type: 'hmac-sha2' })))
+    }
+    const from = await backedUp(owner, 'many.age')
+    await generate(owner, 'new/one')
+    let turns = 0
+    let isOver = false
+    const others = (async () => {
+      for (; !isOver; turns++) await new Promise((resolve) => setImmediate(resolve))
+    })()
+    let drilled: BackupDrilled | undefined
+    for await (const turn of owner.backupDrill({ from, opener }, { signal })) {
+      if (turn.state === 'done') drilled = turn.result
+      else turns = 0
+    }
+    isOver = true
+    await others
+    expect(drilled).toMatchObject({ restored: records, covered: records, missing: ['new/one'] })
+    // Since it was read: each part once in the scratch vault, once in this.
+    expect(turns).toBeGreaterThan(2 * (6 - 1))
   })
 
   it('of another vault is drilled and proves nothing about this one', async () => {

@@ -26,6 +26,7 @@ export { OpenedBackup } from './backup/opened.ts'
 export type { BackupInfo, BackupRecord } from './backup/opened.ts'
 export type { BackupCounts } from './backup/content.ts'
 export type {
+  CompareOptions,
   EntryDifference,
   RecordDifference,
   RecordState,

@@ -10,6 +10,7 @@ export type {
   BackupOptions,
   BackupRecord,
   BackupSource,
+  CompareOptions,
   EntryDifference,
   RecordDifference,
   RecordState,

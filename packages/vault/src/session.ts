@@ -24,7 +24,12 @@ import { StoreIndex } from './store.ts'
 import type { StoreChanges } from './store.ts'
 import type { OpenedBackup } from './backup/opened.ts'
 import { differenceOf, restoreInto } from './backup/restore.ts'
-import type { Restored, RestoreDifference, RestoreOptions } from './backup/restore.ts'
+import type {
+  CompareOptions,
+  Restored,
+  RestoreDifference,
+  RestoreOptions,
+} from './backup/restore.ts'
 import { SelfTest } from './backup/self-test.ts'
 import { SyncChanges } from './sync/changes.ts'
 
@@ -258,7 +263,7 @@ export class VaultTransaction {
   }
 
   /** How a backup differs from this vault. @throws as `differenceOf` */
-  compare(backup: OpenedBackup, options: Pick<RestoreOptions, 'paths'> = {}): RestoreDifference {
+  compare(backup: OpenedBackup, options: CompareOptions = {}): RestoreDifference {
     return differenceOf(backup, this.#parts, options)
   }
 

@@ -9,7 +9,12 @@ import { writeBackup } from './backup.ts'
 import type { BackupInfo, BackupInit, BackupOptions } from './backup.ts'
 import type { OpenedBackup } from './backup/opened.ts'
 import { differenceOf, restoreInto } from './backup/restore.ts'
-import type { Restored, RestoreDifference, RestoreOptions } from './backup/restore.ts'
+import type {
+  CompareOptions,
+  Restored,
+  RestoreDifference,
+  RestoreOptions,
+} from './backup/restore.ts'
 import { systemClock } from './clock.ts'
 import type { Clock } from './clock.ts'
 import type { ChainOutput, Pending, RunOptions, Steps, Vault } from './contract.ts'
@@ -383,10 +388,7 @@ export class OpenVault implements Vault, AsyncDisposable {
   }
 
   /** How a backup differs from this vault. Changes nothing. @throws as `differenceOf` */
-  compare(
-    backup: OpenedBackup,
-    options: Pick<RestoreOptions, 'paths'> = {},
-  ): Promise<RestoreDifference> {
+  compare(backup: OpenedBackup, options: CompareOptions = {}): Promise<RestoreDifference> {
     return this.#change((parts) => differenceOf(backup, parts, options))
   }
 

@@ -16,7 +16,7 @@ import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
 import type { Call, Command, Option } from '../command.ts'
-import { scheduledFiles } from '../daemon/backups.ts'
+import { isScheduled, scheduledFiles } from '../daemon/backups.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, failureOf, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
@@ -334,7 +334,9 @@ function listed(
       records: null,
       proven: null,
     }))
-  return [...known, ...others].sort((a, b) => b.atMs - a.atMs)
+  // What the schedule wrote and took away again is no loss.
+  const here = known.filter(({ file, there }) => there || !isScheduled(file))
+  return [...here, ...others].sort((a, b) => b.atMs - a.atMs)
 }
 
 /** A vault of a backup, where none stands: with a new credential, and vouched for by this home's identity. */
@@ -521,7 +523,9 @@ function told(error: unknown): never {
         ? 'take another copy: stronghold backup list'
         : reason === 'conflict'
           ? 'name another file, or --replace'
-          : failure.hint
+          : reason === 'disk_full'
+            ? 'make room where the backup goes, or name another place'
+            : failure.hint
   throw new Failure(failure.exit, failure.message, {
     cause: error,
     ...(failure.reason === undefined ? {} : { reason: failure.reason }),

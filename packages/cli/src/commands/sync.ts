@@ -14,7 +14,7 @@ import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { parseDuration, printMoment } from '../duration.ts'
 import { exitOf } from '../exits.ts'
-import { Failure, quoted } from '../failure.ts'
+import { Failure, failureOf, quoted } from '../failure.ts'
 import { peerTarget } from '../node/target.ts'
 import { runPartnership } from '../sync-run.ts'
 import { remote } from '../terminal.ts'
@@ -66,23 +66,32 @@ function partnerJson(one: SyncPartnership): z.infer<typeof partnerShape> {
   }
 }
 
-/** How a partnership stands, in words, with what to type where somebody has to. */
-function standing({ name, state, why, paused, inStepAtMs }: SyncPartnership): string {
-  const held = paused ? 'paused, ' : ''
+/** Why nothing is exchanged until a person decides, and what that person types. */
+function stopOf({ name, why }: SyncPartnership): { reason: string; hint: string } | undefined {
+  const resolve = `stronghold sync resolve ${name} --accept-older or --take-newer`
   switch (why) {
     case 'rolled-back':
-      return `${held}stopped: the partner is older than it was; stronghold sync resolve ${name} --accept-older or --take-newer`
+      return { reason: 'the partner is older than it was', hint: resolve }
     case 'unseen':
-      return `${held}stopped: not seen for too long; stronghold sync resolve ${name} --accept-older or --take-newer`
+      return { reason: 'not seen for too long', hint: resolve }
     case 'key':
-      return `${held}stopped: the partner shows another key; stronghold sync pin ${name}`
-    case 'records':
-      return `${held}in conflict: stronghold sync conflicts ${name}`
+      return { reason: 'the partner shows another key', hint: `stronghold sync pin ${name}` }
     default:
-      return state === 'in-step' && inStepAtMs !== undefined
-        ? `${held}in step since ${printMoment(inStepAtMs)}`
-        : `${held}${state === 'new' ? 'nothing exchanged yet' : state}`
+      return undefined
   }
+}
+
+/** How a partnership stands, in words, with what to type where somebody has to. */
+function standing(partnership: SyncPartnership): string {
+  const { name, state, why, paused, inStepAtMs } = partnership
+  const held = paused ? 'paused, ' : ''
+  const stop = stopOf(partnership)
+  if (stop !== undefined) return `${held}stopped: ${stop.reason}; ${stop.hint}`
+  if (why === 'records') return `${held}in conflict: stronghold sync conflicts ${name}`
+  if (state === 'behind') return `${held}not in step: stronghold sync run ${name}`
+  return state === 'in-step' && inStepAtMs !== undefined
+    ? `${held}in step since ${printMoment(inStepAtMs)}`
+    : `${held}nothing exchanged yet`
 }
 
 /** The partner's vault and key, as it tells them over its own connection. */
@@ -177,9 +186,11 @@ const add = defineCommand({
       partnerJson(added),
       `${added.name}  ${added.mode} with ${peer}  ${added.paths.join(', ')}  pinned ${fingerprint}`,
     )
-    await terminal.note(`there, the same has to stand: stronghold sync key says ${fingerprint}`)
     await terminal.note(
-      `what may leave and arrive, rules say: stronghold rule add --peers ${peer} --procedures sync:send,sync:receive,sync:remove --paths '${added.paths[0] ?? '**'}' --effect allow`,
+      `compare: on the other machine, stronghold sync key has to print ${fingerprint}`,
+    )
+    await terminal.note(
+      `over there this vault has to be added, too; what may leave and arrive, rules say on both: stronghold rule add --peers ${peer} --procedures sync:send,sync:receive,sync:remove --paths '${added.paths[0] ?? '**'}' --effect allow`,
     )
   },
 })
@@ -279,12 +290,21 @@ function reportJson(report: SyncReport): z.infer<typeof reportShape> {
   }
 }
 
+/** Why a record was refused, in words. Kinds of conflict stand for themselves. */
+const WHY: Readonly<Record<string, string>> = {
+  denied: 'no rule allows it',
+  label: 'its label says that it stays',
+  forged: 'it does not hold together',
+  full: 'it is too large, or the vault is full',
+}
+
 function reportText(call: Pick<Call, 'terminal'>, report: SyncReport): string {
   const { terminal } = call
   const rows = report.changes.map(({ path, where, change, why }) => [
     change,
     where,
-    why === undefined ? remote(path) : `${remote(path)}  ${why}`,
+    path === '' ? 'a record without a name here' : remote(path),
+    why === undefined ? '' : (WHY[why] ?? why),
   ])
   const would = report.purpose === 'run' ? '' : 'would be '
   const counts = [
@@ -297,7 +317,7 @@ function reportText(call: Pick<Call, 'terminal'>, report: SyncReport): string {
       : [`${report.removedHere} gone here, ${report.removedThere} there`]),
     ...(report.conflicts === 0 ? [] : [`${report.conflicts} in conflict`]),
     ...(report.refused === 0 ? [] : [`${report.refused} refused`]),
-    `${report.bytes.toLocaleString('en')} bytes in ${report.roundTrips} round trips`,
+    `${report.bytes.toLocaleString('en')} bytes in ${report.roundTrips} round ${report.roundTrips === 1 ? 'trip' : 'trips'}`,
   ].join('; ')
   return [
     ...(rows.length === 0 ? [] : [terminal.table(rows)]),
@@ -320,7 +340,7 @@ async function runs(
   })
   return await call.withOwner((owner) =>
     call.withNode(async (node) => {
-      const names = name === undefined ? await runnable(owner) : [name]
+      const names = await runnable(owner, name)
       let exit = 0
       for (const one of names) {
         const report = await runPartnership({
@@ -332,12 +352,13 @@ async function runs(
           signal: stop.signal,
           onProgress: (settled, of) =>
             void terminal.progress(of === 0 ? `${one}: comparing` : `${one}: ${settled} of ${of}`),
-        })
+        }).catch((error: unknown) => refused(error, one))
         terminal.endProgress()
         await terminal.result(reportJson(report), reportText(call, report))
-        if (report.stopped !== undefined || (report.conflicts > 0 && !report.inStep)) {
-          const found = (await owner.syncList()).find((partner) => partner.name === one)
-          if (found !== undefined) await terminal.note(`${one} is ${standing(found)}`)
+        const { compared, received, sent, stopped } = report
+        if (stopped === undefined && compared + received + sent === 0) await terminal.note(NOTHING)
+        if (stopped !== undefined || (report.conflicts > 0 && !report.inStep)) {
+          await terminal.note(`${one}: ${await nextOf(owner, report)}`)
           exit = exitOf('conflict')
         } else if (purpose === 'verify' && !report.inStep && exit === 0) {
           exit = exitOf('verification_failed')
@@ -348,12 +369,51 @@ async function runs(
   )
 }
 
-async function runnable(owner: OwnerDoor): Promise<readonly string[]> {
-  const names = (await owner.syncList()).filter(({ paused }) => !paused).map(({ name }) => name)
-  if (names.length > 0) return names
-  throw new Failure('not_found', 'cannot run', {
-    reason: 'there is no partnership that is not paused',
-    hint: 'stronghold sync add NAME --peer PEER',
+/** Nothing at all took part: whoever begins forgets a label, or rules. */
+const NOTHING =
+  "nothing was compared: a record takes part where its label says so (key create --sync yes), both sides' paths select it and " +
+  'rules on both sides allow it (stronghold rule list)'
+
+/** What a person does next about a run that is not through. */
+async function nextOf(owner: OwnerDoor, { name, purpose, stopped }: SyncReport): Promise<string> {
+  if (stopped === 'partner-stopped') {
+    return 'the partner waits for a decision; on the other machine: stronghold sync list'
+  }
+  if (purpose !== 'run' && stopped === undefined) {
+    return 'a run changes nothing about what is in conflict, and shows it: stronghold sync conflicts'
+  }
+  const found = (await owner.syncList()).find((partner) => partner.name === name)
+  return found === undefined ? 'it is gone' : standing(found)
+}
+
+/** That named, or all that are neither paused nor stopped. @throws `Failure` where there is none, with what to type */
+async function runnable(owner: OwnerDoor, name: string | undefined): Promise<readonly string[]> {
+  const all = await owner.syncList()
+  const named = name === undefined ? all : all.filter((one) => one.name === name)
+  const ready = named.filter((one) => !one.paused && stopOf(one) === undefined)
+  if (ready.length > 0) return ready.map((one) => one.name)
+  const [first] = named
+  if (first === undefined) {
+    if (name !== undefined) throw noPartner(name)
+    throw new Failure('not_found', 'cannot run', {
+      reason: 'there is no partnership',
+      hint: 'stronghold sync add NAME --peer PEER',
+    })
+  }
+  const paused = { reason: 'it is paused', hint: `stronghold sync resume ${first.name}` }
+  const why = first.paused ? paused : (stopOf(first) ?? paused)
+  throw new Failure('conflict', `cannot run ${first.name}`, why)
+}
+
+/** What the partner does not want is to be seen over there. */
+function refused(error: unknown, name: string): never {
+  const failure = failureOf(error)
+  const isTheirs = failure.exit === 'denied' || failure.exit === 'conflict'
+  if (failure.hint !== undefined || !isTheirs) throw error
+  throw new Failure(failure.exit, `cannot run ${name}`, {
+    reason: failure.reason ?? failure.message,
+    hint: 'on the other machine: stronghold sync list',
+    cause: error,
   })
 }
 

@@ -3,7 +3,7 @@
  * stands. It takes away no file that it did not write, and never the last.
  */
 import { readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 import { toHex } from '@stronghold/core'
 import type { OwnerDoor } from '@stronghold/guard'
@@ -104,6 +104,11 @@ export function scheduledFiles(
       return Number.isNaN(atMs) ? [] : [{ file: join(directory, name), atMs }]
     })
     .sort((a, b) => b.atMs - a.atMs)
+}
+
+/** Is a file called as scheduled backups are. */
+export function isScheduled(file: string): boolean {
+  return NAME.test(basename(file))
 }
 
 const NAME = /^stronghold-([0-9a-f]{12})-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})Z\.age$/

@@ -3,6 +3,7 @@
  * stands in the vault; it knows no terminal and no schedule.
  */
 import { isAbsolute } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 
 import { fromHex } from '@stronghold/core'
 import {
@@ -18,6 +19,7 @@ import type {
   BackupIdentity,
   BackupInfo,
   BackupSource,
+  CompareOptions,
   OpenVault,
   OpenedBackup,
   RestoreDifference,
@@ -26,7 +28,7 @@ import type {
 
 import type { Batch } from '../batch.ts'
 import type { Desk, Work } from '../desk.ts'
-import { MAX_AUDIT_TEXT_LENGTH, MAX_BACKUP_NAMES } from '../limits.ts'
+import { BACKUP_COMPARE_TURN, MAX_AUDIT_TEXT_LENGTH, MAX_BACKUP_NAMES } from '../limits.ts'
 import type { Secrets } from '../secrets.ts'
 import type { Trail } from '../trail.ts'
 import type {
@@ -172,8 +174,10 @@ export class BackupOffice {
   }
 
   #difference(opened: OpenedBackup, paths?: string): Promise<RestoreDifference> {
-    const options = paths === undefined ? {} : { paths }
-    return this.#parts.batch.run(({ tx }) => tx.compare(opened, options))
+    const wanted = paths === undefined ? {} : { paths }
+    return inTurns(opened, (part) =>
+      this.#parts.batch.run(({ tx }) => tx.compare(opened, { ...wanted, part })),
+    )
   }
 
   #open(init: BackupReading, work: LongWork): Promise<OpenedBackup> {
@@ -260,7 +264,9 @@ async function scratch(opened: OpenedBackup): Promise<number> {
     })
     await vault.lock()
     await vault.unlock({ keyFile })
-    const { records, same, onlyHere } = await vault.compare(opened)
+    const { records, same, onlyHere } = await inTurns(opened, (part) =>
+      vault.compare(opened, { part }),
+    )
     const [first] = records
     if (first !== undefined || onlyHere.length > 0) {
       const path = (first?.path ?? onlyHere[0] ?? '').slice(0, 64)
@@ -274,6 +280,27 @@ async function scratch(opened: OpenedBackup): Promise<number> {
   } finally {
     keyFile.fill(0)
   }
+}
+
+/** Compares a few records at a time: between two turns everything else of this thread goes on. */
+async function inTurns(
+  { info }: OpenedBackup,
+  compare: (part: NonNullable<CompareOptions['part']>) => Promise<RestoreDifference>,
+): Promise<RestoreDifference> {
+  const count = BACKUP_COMPARE_TURN
+  let all = await compare({ from: 0, count })
+  for (let from = count; from < info.counts.records; from += count) {
+    await turn()
+    const { records, same, onlyHere, entries } = await compare({ from, count })
+    all = {
+      ...all,
+      onlyHere,
+      entries,
+      records: [...all.records, ...records],
+      same: all.same + same,
+    }
+  }
+  return all
 }
 
 function assertPath(path: string): void {

@@ -16,7 +16,7 @@ import {
   SYNC_FILL_BYTES,
   SYNC_IDLE_MS,
 } from '../limits.ts'
-import { bucketsOf, differingBuckets, differs, entriesIn, isIn } from './difference.ts'
+import { bucketsOf, differingBuckets, differs, entriesIn, isIn, readEntries } from './difference.ts'
 import type { SyncMessage, SyncOutcome, SyncReply } from './doors.ts'
 import { Exchange } from './exchange.ts'
 import { decodeBody, encodeBody, sentBytes } from './messages.ts'
@@ -34,8 +34,9 @@ import {
   openChannel,
   selectionOf,
   standpoint,
+  summaryOf,
 } from './run.ts'
-import type { SyncParts } from './run.ts'
+import type { Listed, SyncParts } from './run.ts'
 import { flowOf } from './selection.ts'
 
 /** One run, at its answering end. */
@@ -48,6 +49,8 @@ interface Session {
   exchange?: Exchange
   /** Entries that are still to be told. */
   rest?: Uint8Array
+  /** What is compared one by one, and how this vault stood when it was listed; until the asker says that this is the end. */
+  open?: { readonly ids: Set<string>; readonly listed: Listed }
 }
 
 type Saying<K extends SyncBody['kind']> = Extract<SyncBody, { kind: K }>
@@ -171,8 +174,13 @@ export class Answerer {
         })
       case 'get':
         return await batch.run((work) => this.#get(work, partnership, exchange, body))
-      case 'put':
-        return await batch.run((work) => this.#put(work, partnership, exchange, body))
+      case 'put': {
+        const results = await batch.run((work) =>
+          this.#put(work, partnership, session, exchange, body),
+        )
+        if (body.end !== undefined) await this.#end(session, exchange, body.end)
+        return results
+      }
       default:
         throw malformed(`a ${body.kind} that nobody waits for`)
     }
@@ -219,7 +227,20 @@ export class Answerer {
       return giveMark(work, this.#parts, name)
     })
     session.rest = entriesIn(listed.entries, body.bits, differ)
+    const ids = new Set(Array.from(readEntries(session.rest), ([id]) => id))
+    if (differs(differ)) session.open = { ids, listed }
     return this.#more(session, differ, mark)
+  }
+
+  /** The asker has said all: where both have the same now, this side knows it as well as the other. Told once in a run. */
+  async #end(session: Session, exchange: Exchange, end: Uint8Array): Promise<void> {
+    const { open, name } = session
+    if (open === undefined) throw malformed('an end of what was not begun')
+    delete session.open
+    if (!equalBytes(await summaryOf(this.#parts, exchange, open.ids), end)) return
+    await this.#parts.batch.run((work) => {
+      noteInStep(work, this.#parts, name, open.listed, open.ids)
+    })
   }
 
   #more(session: Session, differ: Uint8Array, mark: Uint8Array): SyncBody {
@@ -264,11 +285,13 @@ export class Answerer {
   #put(
     work: Work,
     partnership: Partnership,
+    { open }: Session,
     exchange: Exchange,
     { records, mark }: Saying<'put'>,
   ): SyncBody {
     markArrived(work, this.#parts, partnership.name)
     const taken = records.map((sent) => ({ id: sent.id, ...exchange.take(work, sent) }))
+    for (const { id, digest } of taken) if (digest !== '') open?.ids.add(id)
     const accepted = taken.some(({ change }) => change !== undefined && change.change !== 'refused')
     const told = taken.map(({ audited }) => audited)
     this.#note(work, partnership, 'received', told, accepted)

@@ -39,6 +39,7 @@ import {
   openChannel,
   selectionOf,
   standpoint,
+  summaryOf,
 } from './run.ts'
 import type { Listed, SyncParts } from './run.ts'
 import { flowOf, mappedFrom } from './selection.ts'
@@ -51,6 +52,12 @@ export interface Saying {
 
 /** One run from its first word to its report. */
 export type Talk = AsyncGenerator<Saying, SyncReport, SyncReply>
+
+/** What a partner says of why it refuses, in our words. */
+const REFUSED: Readonly<Record<string, string>> = {
+  paused: 'the partner has paused it',
+  denied_by_rule: 'the partner knows no partnership with this vault',
+}
 
 /** One run at its asking end. Disposing ends it. */
 export class Asking implements Disposable {
@@ -71,6 +78,8 @@ export class Asking implements Disposable {
   }
   #channel: SyncChannel | undefined
   #session: Uint8Array = new Uint8Array()
+  /** Ids of what the partner has and a person has to decide about. */
+  readonly #conflicting = new Set<string>()
   #progress = { settled: 0, of: 0 }
   #gone = false
 
@@ -112,7 +121,7 @@ export class Asking implements Disposable {
     this.#totals.compared = listed.count
     const found = yield* this.#compare(welcome, maps, listed, isVerified)
     if (found === undefined) return this.#report(false, 'partner-stopped')
-    const { difference, digests } = found
+    const { difference, digests, ours } = found
     const all = [...difference.onlyOurs, ...difference.onlyTheirs, ...difference.both]
     this.#progress = { settled: 0, of: all.length }
     if (this.#purpose === 'verify') {
@@ -140,9 +149,12 @@ export class Asking implements Disposable {
       if (flow.there) await this.#wouldSend(exchange, difference.onlyOurs)
       return await this.#finish(partnership, listed, all.length === 0)
     }
-    if (flow.there) {
+    if (all.length > 0) {
       const ids = [...difference.onlyOurs, ...difference.both].filter((id) => left.has(id))
-      yield* this.#put(partnership, exchange, ids, digests, fresh, settle)
+      const compared = new Set([...digests.keys(), ...ours])
+      const end = await summaryOf(this.#parts, exchange, compared, (id) => digests.has(id))
+      const going = flow.there ? ids : []
+      yield* this.#put(partnership, exchange, going, digests, fresh, end, settle)
     }
     return await this.#finish(partnership, listed, left.size === 0, fresh)
   }
@@ -179,15 +191,21 @@ export class Asking implements Disposable {
   async *#compare(
     welcome: Extract<SyncBody, { kind: 'welcome' }>,
     maps: ReturnType<typeof mappedFrom>,
-    { entries: ours, count }: Listed,
+    { entries, count }: Listed,
     fresh: boolean,
   ): AsyncGenerator<
     Saying,
-    { difference: Difference; digests: ReadonlyMap<string, string> } | undefined,
+    | {
+        difference: Difference
+        digests: ReadonlyMap<string, string>
+        /** Ids of this side's entries that were compared one by one. */
+        ours: readonly string[]
+      }
+    | undefined,
     SyncReply
   > {
     const bits = bitsFor(Math.max(count, Math.min(welcome.count, MAX_SYNC_ENTRIES)))
-    const buckets = bucketsOf(ours, bits)
+    const buckets = bucketsOf(entries, bits)
     const { batch } = this.#parts
     const mark = await batch.run((work) => giveMark(work, this.#parts, this.#name))
     const said = standpoint(this.#parts, this.#partnership())
@@ -227,9 +245,11 @@ export class Asking implements Disposable {
         if (!isIn(id, bits, differ)) this.#parts.partners.settle(work, this.#name, id)
       }
     })
+    const ours = entriesIn(entries, bits, differ)
     return {
-      difference: compareEntries(entriesIn(ours, bits, differ), theirs),
+      difference: compareEntries(ours, theirs),
       digests: new Map(readEntries(theirs)),
+      ours: Array.from(readEntries(ours), ([id]) => id),
     }
   }
 
@@ -277,26 +297,34 @@ export class Asking implements Disposable {
       const { outcome, change, digest, audited } = exchange.take(work, sent, isDry)
       told.push(audited)
       settled(sent.id, digest)
-      if (outcome === 'conflict') this.#totals.conflicts++
-      else if (change?.change === 'refused') this.#totals.refused++
+      // What was decided for ours is carried out when that is sent.
+      const { keep } = this.#parts.partners.conflict(this.#name, sent.id) ?? {}
+      if (!isDry && outcome === 'conflict' && keep === 'ours') continue
+      if (outcome === 'conflict') {
+        this.#totals.conflicts++
+        this.#conflicting.add(sent.id)
+      } else if (change?.change === 'refused') this.#totals.refused++
       else if (change?.change === 'gone') this.#totals.removedHere++
       else if (change !== undefined) this.#totals.received++
       changed ||= change !== undefined
       this.#changed(change)
-      if (isDry) this.#changed(exchange.wouldChange(work.tx, sent, sent.id))
+      if (isDry && outcome !== 'conflict') {
+        this.#changed(exchange.wouldChange(work.tx, sent, sent.id))
+      }
     }
     if (isDry || told.length === 0) return
     noteRun(work, this.#parts, partnership, 'received', { records: told })
     if (changed) this.#parts.desk.reconsider(work)
   }
 
-  /** Sends what the partner lacks, and hears what came of it. */
+  /** Sends what the partner lacks, and hears what came of it. @param end - goes with the last, so that it knows how it ended */
   async *#put(
     partnership: Partnership,
     exchange: Exchange,
     ids: readonly string[],
     digests: ReadonlyMap<string, string>,
     fresh: Set<string>,
+    end: Uint8Array,
     settled: (id: string, same: boolean) => void,
   ): AsyncGenerator<Saying, void, SyncReply> {
     const { batch, partners } = this.#parts
@@ -305,18 +333,24 @@ export class Asking implements Disposable {
       if (one.keep === 'ours') meant.set(one.occupant ?? one.id, one)
     }
     let waiting = [...ids].sort()
-    while (waiting.length > 0) {
+    for (let isLast = false; !isLast;) {
       const { records, done, mark } = await batch.run((work) => ({
         ...this.#gather(work, partnership, exchange, waiting, meant, digests),
         mark: giveMark(work, this.#parts, this.#name),
       }))
       waiting = waiting.slice(done)
-      if (records.length === 0) continue
-      const answer = yield* this.#ask({ kind: 'put', mark, records })
+      isLast = waiting.length === 0
+      if (records.length === 0 && !isLast) continue
+      const ended = isLast ? { end } : {}
+      const answer = yield* this.#ask({ kind: 'put', mark, records, ...ended })
       if (answer.kind !== 'results' || answer.results.length !== records.length) throw unexpected()
       const { results } = answer
       const own = await batch.run((work) => {
         markArrived(work, this.#parts, this.#name)
+        for (const [id, outcome] of results) {
+          const decided = outcome === 'written' ? meant.get(id) : undefined
+          if (decided !== undefined) partners.settle(work, this.#name, decided.id)
+        }
         return results.map(([id]) => exchange.digest(work.tx, id))
       })
       for (const [at, [id, outcome, digest]] of results.entries()) {
@@ -336,7 +370,7 @@ export class Asking implements Disposable {
           if (digests.has(id)) this.#changed({ ...change, change: 'gone' })
         } else if (outcome === 'conflict') {
           // One that came from there was counted and named already.
-          if (partners.conflict(this.#name, id) !== undefined) continue
+          if (this.#conflicting.has(meant.get(id)?.id ?? id)) continue
           this.#totals.conflicts++
           this.#changed({ ...change, change: 'conflict' })
         } else if (outcome !== 'same' && outcome !== 'kept') {
@@ -365,7 +399,7 @@ export class Asking implements Disposable {
       if ('refused' in found) {
         done++
         this.#totals.refused++
-        this.#refused(id, found.refused, 'here')
+        this.#refused(id, found.refused, 'here', exchange.state(work.tx, id)?.path)
         continue
       }
       const size = sentBytes(found.state)
@@ -459,7 +493,12 @@ export class Asking implements Disposable {
     this.#assertRunning()
     this.#totals.roundTrips++
     if (reply.state !== 'failed') return
-    throw new VaultError(reply.code, `Cannot synchronise with ${this.#name}: the partner refuses`)
+    const { code, reason = '' } = reply
+    const why = Object.hasOwn(REFUSED, reason) ? REFUSED[reason] : undefined
+    throw new VaultError(
+      code,
+      `Cannot synchronise with ${this.#name}: ${why ?? 'the partner refuses'}`,
+    )
   }
 
   #read(sealed: Uint8Array): SyncBody {
@@ -482,8 +521,8 @@ export class Asking implements Disposable {
     if (change !== undefined && this.#changes.length < MAX_SYNC_CHANGES) this.#changes.push(change)
   }
 
-  #refused(id: string, why: string, where: SyncChange['where']): void {
-    this.#changed({ path: '', id: fromHex(id), where, change: 'refused', why })
+  #refused(id: string, why: string, where: SyncChange['where'], path = ''): void {
+    this.#changed({ path, id: fromHex(id), where, change: 'refused', why })
   }
 }
 

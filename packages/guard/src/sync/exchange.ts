@@ -96,6 +96,18 @@ export class Exchange {
     return [id, contentOf({ kind: 'removed', id, path, removedAtMs, version, last })]
   }
 
+  /** What stands here of a record now, as it is compared. @param withRemoved - whether what is left of one counts */
+  listedNow(
+    tx: VaultTransaction,
+    id: string,
+    withRemoved: boolean,
+  ): readonly [id: string, digest: string] | undefined {
+    const record = tx.sync.record(id)
+    if (record !== undefined) return this.listed(tx, record, false)
+    const tombstone = withRemoved ? tx.sync.tombstone(id) : undefined
+    return tombstone === undefined ? undefined : this.listedRemoved(tx, id, tombstone)
+  }
+
   /** The digest of what stands here, as the partner would compute it; empty where nothing does. */
   digest(tx: VaultTransaction, id: string): string {
     const record = tx.sync.record(id)

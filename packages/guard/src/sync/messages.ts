@@ -69,7 +69,13 @@ export type SyncBody =
       readonly records: readonly SentState[]
       readonly refused: readonly (readonly [id: string, why: string])[]
     }
-  | { readonly kind: 'put'; readonly mark: Uint8Array; readonly records: readonly SentState[] }
+  | {
+      readonly kind: 'put'
+      readonly mark: Uint8Array
+      readonly records: readonly SentState[]
+      /** With the last one: a hash of what the asker has of all that was compared. 16 bytes. */
+      readonly end?: Uint8Array
+    }
   | {
       readonly kind: 'results'
       /** The digest is 32 hex digits, empty where nothing stands. */
@@ -121,7 +127,7 @@ function writtenBody(body: SyncBody): object {
         refused: body.refused.map(([id, why]) => [fromHex(id), why]),
       }
     case 'put':
-      return { kind: body.kind, mark: body.mark, records: body.records.map(writtenState) }
+      return { ...body, records: body.records.map(writtenState) }
     case 'results':
       return {
         kind: body.kind,
@@ -205,7 +211,7 @@ function bodyOf(kind: string, fields: Fields): SyncBody {
         ),
       }
     case 'put':
-      return { kind, mark: fields.bytes('mark', 16), records: statesOf(fields) }
+      return putOf(fields)
     case 'results':
       return {
         kind,
@@ -261,6 +267,17 @@ function listOf(fields: Fields): SyncBody {
   const mark = fields.bytes('mark', 16)
   const fresh = flagOf(fields, 'fresh')
   return { kind: 'list', ...standpoint, maps, bits, buckets, fresh, mark }
+}
+
+function putOf(fields: Fields): SyncBody {
+  const end = fields.any('end')
+  if (end !== undefined && !isBytes(end, 16)) throw fields.bad('no hash in end')
+  return {
+    kind: 'put',
+    mark: fields.bytes('mark', 16),
+    records: statesOf(fields),
+    ...(end === undefined ? {} : { end }),
+  }
 }
 
 function idsOf(fields: Fields): string[] {

@@ -13,7 +13,7 @@ import { encodeHead } from '../heads.ts'
 import type { SignedHead } from '../heads.ts'
 import { MAX_SYNC_ENTRIES, SYNC_DIGEST_TURN, SYNC_UNSEEN_MS } from '../limits.ts'
 import type { Trail } from '../trail.ts'
-import { entriesOf } from './difference.ts'
+import { bucketsOf, entriesOf } from './difference.ts'
 import type { Contents, Exchange } from './exchange.ts'
 import type { Partners, Partnership } from './partners.ts'
 import { Selection } from './selection.ts'
@@ -210,16 +210,11 @@ export async function listFor(
     }
     return { ids: Array.from(tx.sync.records(), ({ id }) => id), ...vault.head() }
   })
-  for (let at = 0; at < ids.length; at += SYNC_DIGEST_TURN) {
-    await batch.run(({ tx }) => {
-      for (const id of ids.slice(at, at + SYNC_DIGEST_TURN)) {
-        const record = tx.sync.record(id)
-        const listed = record === undefined ? undefined : exchange.listed(tx, record, fresh)
-        if (listed !== undefined) states.push(listed)
-      }
-    })
-    await new Promise((resolve) => setImmediate(resolve))
-  }
+  await inTurns(batch, ids, (tx, id) => {
+    const record = tx.sync.record(id)
+    const listed = record === undefined ? undefined : exchange.listed(tx, record, fresh)
+    if (listed !== undefined) states.push(listed)
+  })
   if (states.length > MAX_SYNC_ENTRIES) {
     throw new VaultError(
       'resource_exhausted',
@@ -227,6 +222,39 @@ export async function listFor(
     )
   }
   return { entries: entriesOf(states), count: states.length, epoch, generation }
+}
+
+/**
+ * A hash of what is compared of some records and stands here now: the same on both sides where they have the same.
+ *
+ * @param isTold - whether a removal counts; one that the partner knows nothing of is none of its
+ */
+export async function summaryOf(
+  { batch }: SyncParts,
+  exchange: Exchange,
+  ids: Iterable<string>,
+  isTold: (id: string) => boolean = () => true,
+): Promise<Uint8Array> {
+  const states: (readonly [id: string, digest: string])[] = []
+  await inTurns(batch, [...ids], (tx, id) => {
+    const listed = exchange.listedNow(tx, id, isTold(id))
+    if (listed !== undefined) states.push(listed)
+  })
+  return bucketsOf(entriesOf(states), 0)
+}
+
+/** Looks at records a few at a time, so that nobody else waits. */
+async function inTurns(
+  batch: Batch,
+  ids: readonly string[],
+  look: (tx: VaultTransaction, id: string) => void,
+): Promise<void> {
+  for (let at = 0; at < ids.length; at += SYNC_DIGEST_TURN) {
+    await batch.run(({ tx }) => {
+      for (const id of ids.slice(at, at + SYNC_DIGEST_TURN)) look(tx, id)
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+  }
 }
 
 /**

@@ -265,6 +265,7 @@ describe('a hostile partner', () => {
       encodeBody({ ...listing(two), head: encodeHead(two.home.vault.head()) }),
       encode({ ...listing(two), bits: 15, buckets: new Uint8Array(16 * 2 ** 14) }),
       encode({ ...listing(two), other: 1 }),
+      encode({ kind: 'put', mark: new Uint8Array(16), records: [], end: NOTHING }),
     ]
     for (const message of messages) {
       const script = await Script.begin(two)
@@ -273,6 +274,17 @@ describe('a hostile partner', () => {
       expect(await script.raw(encode({ kind: 'more' }))).toMatchObject({ code: 'not_found' })
     }
     expect(JSON.stringify(await audit(two.home))).toContain('"stopped"')
+  })
+
+  it('cannot end a run twice, nor say of one that both are in step where they are not', async () => {
+    const script = await Script.begin(two)
+    await script.list()
+    const put = { kind: 'put', mark: new Uint8Array(16), records: [] } as const
+    const end = bucketsOf(NOTHING, 0)
+    expect(await script.say({ ...put, end })).toMatchObject({ kind: 'results' })
+    expect((await two.home.guard.owner.syncList())[0]).toMatchObject({ state: 'behind' })
+    const again = await script.raw(encodeBody({ ...put, end }))
+    expect(again).toMatchObject({ code: 'invalid_argument' })
   })
 
   it('ends its run with lists and ids that are too many, too long, or do not rise', async () => {

@@ -19,7 +19,13 @@ describe('two partners', () => {
     ])
     const here = (await records(home)).filter((line) => !line.startsWith('own/'))
     expect(await records(away)).toEqual(here)
-    expect((await home.guard.owner.syncList())[0]).toMatchObject({ state: 'in-step', conflicts: 0 })
+    // Also who answered knows how it ended.
+    for (const side of [home, away]) {
+      expect((await side.guard.owner.syncList())[0]).toMatchObject({
+        state: 'in-step',
+        conflicts: 0,
+      })
+    }
     const again = await sync(away, home)
     expect(again).toMatchObject({ inStep: true, roundTrips: 2, received: 0, sent: 0 })
     expect((await away.guard.owner.syncList())[0]).toMatchObject({ state: 'in-step' })
@@ -63,7 +69,8 @@ describe('two partners', () => {
       expect((await side.guard.owner.syncList())[0]).toMatchObject({ why: 'records' })
     }
     await home.guard.owner.syncResolve('away', { record: 'a', keep: 'ours' })
-    expect(await sync(home, away)).toMatchObject({ inStep: true })
+    expect(await sync(home, away)).toMatchObject({ inStep: true, conflicts: 0 })
+    for (const side of [home, away]) expect(await side.guard.owner.syncConflicts()).toEqual([])
     expect((await records(away)).filter((line) => line.startsWith('a '))).toEqual(before)
     const aside = (await records(away)).filter((line) => line.startsWith('a.aside-'))
     expect(aside).toHaveLength(1)
@@ -71,7 +78,46 @@ describe('two partners', () => {
     expect(aside[0]?.split(' ').slice(-1)).toEqual(there[0]?.split(' ').slice(-1))
     expect(aside[0]).toContain(' false ')
     await sync(home, away)
-    for (const side of [home, away]) expect(await side.guard.owner.syncConflicts()).toEqual([])
+  })
+
+  it('both know what is left to do, and that nothing is, whoever of them asked', async () => {
+    await using two = await partners({ home: { merge: 'keep-old' } })
+    const { home, away } = two
+    const states = async (): Promise<string[]> =>
+      await Promise.all(
+        [home, away].map(async ({ guard }) => (await guard.owner.syncList())[0]?.state ?? ''),
+      )
+    await create(home, 'a')
+    await create(away, 'b')
+    await sync(home, away)
+    expect(await states()).toEqual(['in-step', 'in-step'])
+    // Only taken, only given, taken away: each way.
+    await create(away, 'c')
+    await sync(home, away)
+    expect(await states()).toEqual(['in-step', 'in-step'])
+    await act(home, 'revoke', { record: 'b' })
+    await create(home, 'd')
+    await sync(away, home)
+    expect(await states()).toEqual(['behind', 'behind'])
+    // What only one of them ever had is removed there.
+    await two[Symbol.asyncDispose]()
+    await using other = await partners()
+    await create(other.home, 'gone')
+    await act(other.home, 'revoke', { record: 'gone' })
+    await create(other.home, 'e')
+    expect(await sync(other.home, other.away)).toMatchObject({ inStep: true })
+    expect((await other.away.guard.owner.syncList())[0]).toMatchObject({ state: 'in-step' })
+    // A run that is cut off before its end leaves something to do.
+    await create(other.home, 'f')
+    let messages = 0
+    const cut = sync(other.home, other.away, {
+      carry: async (_, deliver) => {
+        if (++messages === 3) throw new Error('cut')
+        return await deliver()
+      },
+    })
+    await expect(cut).rejects.toThrow('cut')
+    expect((await other.away.guard.owner.syncList())[0]).toMatchObject({ state: 'behind' })
   })
 
   it('take the partner’s where a person says so, and set their own aside', async () => {

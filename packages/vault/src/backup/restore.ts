@@ -87,27 +87,38 @@ export interface RestoreOptions {
   paths?: string
 }
 
+/** What is compared. */
+export interface CompareOptions extends Pick<RestoreOptions, 'paths'> {
+  /**
+   * Which of the backup's records, by their place in it, so that nobody waits for all of them; what only the vault has, and the
+   * store, come with the last ones. Default all.
+   */
+  part?: { readonly from: number; readonly count: number }
+}
+
 /** How a backup differs from a vault. Changes nothing. @throws `VaultError` `invalid_argument` for what is no pattern */
 export function differenceOf(
   backup: OpenedBackup,
   parts: TransactionParts,
-  { paths }: Pick<RestoreOptions, 'paths'> = {},
+  { paths, part = { from: 0, count: backup.records.length } }: CompareOptions = {},
 ): RestoreDifference {
+  const end = part.from + part.count
+  const isLast = end >= backup.records.length
   using slab = backup.room()
   const comparing = new Comparing(backup, parts, slab)
   const wanted = wantedBy(paths)
   const records: RecordDifference[] = []
-  const known = new Set<string>()
   let same = 0
-  for (const held of backup.records) {
+  for (const held of backup.records.slice(part.from, end)) {
     const { record } = held
     if (!wanted(record.path)) continue
-    known.add(record.id)
     const found = comparing.state(held)
     if (found === undefined) same++
     else records.push(differenceIn(record, found, parts.records.byId(record.id)))
   }
-  const onlyHere = [...parts.records.all()]
+  const all = isLast ? backup.records.filter(({ record }) => wanted(record.path)) : []
+  const known = new Set(all.map(({ record }) => record.id))
+  const onlyHere = (isLast ? [...parts.records.all()] : [])
     .filter(({ id, path }) => !known.has(id) && wanted(path))
     .map(({ path }) => path)
     .sort()
@@ -115,7 +126,7 @@ export function differenceOf(
   return {
     backup: backup.info,
     records,
-    entries: paths === undefined ? entriesOf(backup, parts) : [],
+    entries: paths === undefined && isLast ? entriesOf(backup, parts) : [],
     same,
     onlyHere,
     left: { rows, plain, audit },
