@@ -1,7 +1,8 @@
 /**
  * How fast is a signature by a key that stays elsewhere: decided by a rule, its audit entry on the disk before the answer
  * leaves? Beside the channel without a vault, the keeper without a network, the primitive alone, and an ssh-agent forwarded by
- * sshd, all in one run, round after round, so that a machine that is busy for a while is so for all of them.
+ * sshd, all in one run, round after round, so that a machine that is busy for a while is so for all of them. At the end,
+ * whether the doors still answer beside all of it (`--only responsive`).
  */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -16,6 +17,8 @@ import { circumstances, short, summarize } from './results.ts'
 import type { Figure, Results } from './results.ts'
 import { forwardAgent } from './sign/forwarded-agent.ts'
 import type { Order, Told } from './sign/process.ts'
+import { linesOf, responsive } from './sign/responsive.ts'
+import type { Responsive } from './sign/responsive.ts'
 
 /** How much is measured. */
 interface Extent {
@@ -24,10 +27,12 @@ interface Extent {
   forMs: number
   /** The same before the first round. */
   warmMs: number
+  /** How long it is measured whether the doors still answer. */
+  besideMs: number
 }
 
-const FULL: Extent = { rounds: 5, forMs: 1500, warmMs: 3000 }
-const QUICK: Extent = { rounds: 2, forMs: 300, warmMs: 600 }
+const FULL: Extent = { rounds: 5, forMs: 1500, warmMs: 3000, besideMs: 6000 }
+const QUICK: Extent = { rounds: 2, forMs: 300, warmMs: 600, besideMs: 2000 }
 
 /** So many in flight. */
 const AT_ONCE = [1, 64, 256]
@@ -61,12 +66,21 @@ export async function run(options: BenchOptions): Promise<void> {
   mkdirSync(results, { recursive: true })
   const folder = mkdtempSync(join(results, 'sign-'))
   try {
-    const { found, left } = await measure(folder, ways, extent, options.profile)
+    const isBeside = options.only?.includes('responsive') ?? true
+    const { found, left, beside } = await measure(folder, { ...options, ways, extent, isBeside })
     console.log(`\n${table(found)}\n`)
+    if (beside !== undefined) console.log(`${linesOf(beside)}\n`)
     for (const why of left) console.log(`left out: ${why}`)
     const partial = options.quick || options.only !== undefined || options.profile !== undefined
     const into = fileURLToPath(new URL(partial ? 'results/local/' : 'results/', import.meta.url))
-    const json = { ...about, extent, reference: REFERENCE, left, results: found }
+    const json = {
+      ...about,
+      extent,
+      reference: REFERENCE,
+      left,
+      results: found,
+      responsive: beside,
+    }
     writeFileSync(`${into}sign.json`, `${JSON.stringify(json, rounded, 2)}\n`)
     writeFileSync(
       `${into}sign.svg`,
@@ -83,12 +97,17 @@ export async function run(options: BenchOptions): Promise<void> {
 
 type Pair = Readonly<Record<'ask' | 'serve', (order: Order) => Promise<Told>>>
 
+interface Measuring {
+  readonly ways: readonly string[]
+  readonly extent: Extent
+  readonly profile: string | undefined
+  readonly isBeside: boolean
+}
+
 async function measure(
   folder: string,
-  ways: readonly string[],
-  extent: Extent,
-  profile: string | undefined,
-): Promise<{ found: Results; left: string[] }> {
+  { ways, extent, profile, isBeside }: Measuring,
+): Promise<{ found: Results; left: string[]; beside: Responsive | undefined }> {
   const left: string[] = []
   const children: ChildProcess[] = []
   const start = (role: 'ask' | 'serve'): ((order: Order) => Promise<Told>) => {
@@ -110,7 +129,10 @@ async function measure(
     const socket = 'socket' in agent ? { agent: agent.socket } : {}
     await pair.ask({ do: 'reach', address: { ...address, ...socket } })
     const present = ways.filter((name) => name !== 'agent' || 'socket' in agent)
-    return { found: await inRounds(pair, present, extent, profile), left }
+    const found = await inRounds(pair, present, extent, profile)
+    const at = { socket: address['socket'] ?? '', token: address['token'] ?? '' }
+    const beside = isBeside ? await responsive(pair, at, extent.besideMs) : undefined
+    return { found, left, beside }
   } finally {
     for (const child of children.toReversed()) {
       const ended = once(child, 'exit')

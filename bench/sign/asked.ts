@@ -13,6 +13,8 @@ export type Asked = Record<string, () => void | Promise<void>>
 export interface Asker {
   readonly peer: string
   readonly asked: Asked
+  /** One round trip that nobody decides on. */
+  ping(): Promise<void>
   /** Learns where to. */
   reach(address: Readonly<Record<string, string>>): void
 }
@@ -24,6 +26,11 @@ export async function meet(): Promise<Asker> {
   return {
     peer: node.peer,
     asked,
+    ping: async () => {
+      const [connection] = node.connections()
+      if (connection === undefined) throw new Error('there is no connection')
+      await node.ping(connection.peer)
+    },
     reach: ({ node: home, agent }) => {
       if (agent !== undefined) {
         const line = new AgentLine(agent)

@@ -18,6 +18,10 @@ export type Order =
   | { do: 'admit'; peer: string }
   | { do: 'reach'; address: Address }
   | { do: 'measure'; whom: string; atOnce: number; forMs: number }
+  /** The same, and how long a ping takes meanwhile. */
+  | { do: 'ping'; whom: string; atOnce: number; forMs: number }
+  /** Stretches passphrases, one after the other. */
+  | { do: 'stretch'; forMs: number }
   | { do: 'cpu' }
   | { do: 'profile' }
   | { do: 'endProfile'; file: string }
@@ -26,7 +30,7 @@ export type Order =
 export type Told =
   | { address: Address }
   | { peer: string }
-  | { pace: Pace }
+  | { pace: Pace; ping?: Pace }
   | { us: number }
   | { done: true }
   | { error: string }
@@ -65,6 +69,20 @@ async function obey(order: Order): Promise<Told> {
       const ask = asked[order.whom]
       if (ask === undefined) throw new Error(`nobody is called ${order.whom}`)
       return { pace: await pace(ask, order.atOnce, order.forMs) }
+    }
+    case 'ping': {
+      const { whom, atOnce, forMs } = order
+      const ask = asked[whom]
+      if (ask === undefined || asker === undefined) throw new Error(`nobody asks ${whom}`)
+      const [found, ping] = await Promise.all([
+        pace(ask, atOnce, forMs),
+        pace(() => asker.ping(), 1, forMs),
+      ])
+      return { pace: found, ping }
+    }
+    case 'stretch': {
+      if (server === undefined) throw new Error('nothing is stretched here')
+      return { pace: await pace(() => server.stretch(), 1, order.forMs) }
     }
     case 'cpu': {
       const { user, system } = process.cpuUsage()

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 
 import { openKeeper } from '@stronghold/guard/keeper'
 import type { PeerStep } from '@stronghold/guard/keeper'
+import { createToken } from '@stronghold/guard/owner'
 import { createNode } from '@stronghold/p2p'
+import type { NodeInit } from '@stronghold/p2p'
 import { serveVault } from '@stronghold/remote'
 import { createVault } from '@stronghold/vault'
 import { sodium } from '../../packages/vault/src/sodium.ts'
@@ -20,6 +22,8 @@ import { echo, KEY_PATH, MESSAGE } from './protocol.ts'
 export interface Serving {
   readonly address: Readonly<Record<string, string>>
   readonly asked: Asked
+  /** Runs Argon2id once in the keeper, as a vault is unlocked that says nothing else. */
+  stretch(): Promise<void>
   /** Lets a peer sign. */
   admit(peer: string): Promise<void>
   close(): Promise<void>
@@ -33,8 +37,8 @@ const NEIGHBOUR = {
   connection: '/memory/1',
 }
 
-/** Makes all of it. */
-export async function serve(folder: string): Promise<Serving> {
+/** Makes all of it. @param init - what of its node is another than where nobody is looked for */
+export async function serve(folder: string, init: NodeInit = {}): Promise<Serving> {
   const at = join(folder, 'vault')
   const passphrase = join(folder, 'passphrase')
   writeFileSync(passphrase, 'correct horse\n', { mode: 0o600 })
@@ -45,9 +49,14 @@ export async function serve(folder: string): Promise<Serving> {
     listen: ['/ip4/127.0.0.1/tcp/0'],
     limits: { maxInboundPerPeer: MANY },
     firewall: { inbound: { fallback: 'allow' } },
+    ...init,
   })
+  const tokens = { admin: join(folder, 'admin.token'), approver: join(folder, 'approver.token') }
+  for (const token of Object.values(tokens)) createToken(token)
+  const socket = join(folder, 'owner.sock')
   const keeper = await openKeeper({
     vault: { at },
+    socket: { path: socket, tokens },
     peer: node.peer,
     limits: { maxKeptPerPeer: 4 * MANY },
     unlock: { by: 'passphrase-file', path: passphrase },
@@ -66,7 +75,11 @@ export async function serve(folder: string): Promise<Serving> {
   const serving = serveVault(node, { network })
   let acknowledge: Uint8Array[] = []
   return {
-    address: { node: String(node.addresses[0]) },
+    address: { node: String(node.addresses[0]), socket, token: tokens.admin },
+    stretch: async () => {
+      const by = { by: 'passphrase-file', path: passphrase } as const
+      await owner.removeUnlocker(await owner.addUnlocker(by, by, 'another'))
+    },
     asked: {
       sodium: alone(),
       keeper: async () => {
