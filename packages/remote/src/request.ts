@@ -105,7 +105,7 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
     if (isLocked(answer)) throw failureOf(answer)
     if (this.#isUndecided && isCanceled(answer)) this.state = 'canceled'
     await this.#take(answer)
-    return (this.state as PendingState) === 'canceled'
+    return this.state === 'canceled'
   }
 
   #send(message: SubmitMessage): Promise<AnswerMessage> {

@@ -3,7 +3,6 @@ import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -19,49 +18,52 @@ const SCRIPT = ['/usr/bin/script', '/bin/script'].find((path) => existsSync(path
 const LEAVE = '\u001b[?2004l\u001b[?7h\u001b[?25h\u001b[?1049l'
 
 let machine: Machine
-let up: ChildProcess
+let up: Shown
 let env: NodeJS.ProcessEnv
 beforeAll(async () => {
   machine = await new Machine().init()
-  env = {
-    ...SOURCE_ENV,
-    STRONGHOLD_HOME: machine.path('home'),
-    TERM: 'xterm',
-  }
-  const args = [BINARY, 'up', '--json', '--listen', '/ip4/127.0.0.1/tcp/0']
-  up = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  if (up.stdout === null) throw new Error('no stdout')
-  await once(createInterface({ input: up.stdout }), 'line')
+  env = { ...SOURCE_ENV, STRONGHOLD_HOME: machine.path('home'), TERM: 'xterm' }
+  up = new Shown('up --locked --listen /ip4/127.0.0.1/tcp/0')
+  await up.shows('stronghold unlock')
 }, 60_000)
 afterAll(() => {
-  up.kill('SIGKILL')
+  up.kill()
   machine[Symbol.dispose]()
 })
 
-/** `approval watch` in a terminal of its own. */
-class Watched {
+/** A command in a terminal of its own; where there is no `script`, without one. */
+class Shown {
   readonly #child: ChildProcess
   #shown = ''
 
-  constructor() {
-    const line = `stty cols 80 rows 24; echo "pid $$"; exec '${process.execPath}' '${BINARY}' approval watch`
-    this.#child = spawn(SCRIPT ?? '', ['-qec', line, '/dev/null'], { env, stdio: 'pipe' })
+  constructor(command: string) {
+    const line = `echo "pid $$"; exec '${process.execPath}' '${BINARY}' ${command}`
+    const inTerminal = ['-qec', `stty cols 80 rows 24; ${line}`, '/dev/null']
+    this.#child =
+      SCRIPT === undefined
+        ? spawn('/bin/sh', ['-c', line], { env, stdio: 'pipe' })
+        : spawn(SCRIPT, inTerminal, { env, stdio: 'pipe' })
     this.#child.stdout?.on('data', (chunk: Buffer) => {
       this.#shown += chunk.toString('utf8')
     })
   }
 
   async shows(text: string): Promise<void> {
-    await expect.poll(() => this.#shown, { timeout: 30_000, interval: 50 }).toContain(text)
+    const { stdout } = this.#child
+    while (!this.#shown.includes(text)) {
+      if (stdout === null || stdout.destroyed) throw new Error(`it ended with ${this.#shown}`)
+      await Promise.race([once(stdout, 'data'), once(stdout, 'close')])
+    }
   }
 
   type(keys: string): void {
     this.#child.stdin?.write(keys)
   }
 
-  /** The process of the view itself. */
-  get pid(): number {
-    return Number(/pid (\d+)/.exec(this.#shown)?.[1])
+  /** Of the command itself. */
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    const pid = Number(/pid (\d+)/.exec(this.#shown)?.[1])
+    if (this.#child.exitCode === null && pid > 0) process.kill(pid, signal)
   }
 
   /** @returns its exit code, and what the terminal got last */
@@ -89,18 +91,29 @@ describe.skipIf(process.getuid?.() !== 0)('a second user', () => {
   )
 })
 
-describe.skipIf(SCRIPT === undefined)('approval watch in a terminal', () => {
+describe.skipIf(SCRIPT === undefined)('in a terminal', () => {
   test(
-    'leaves by ^C, by SIGTERM and with the Stronghold, and takes nothing of the terminal along',
+    'up that starts locked shows what waits once it is unlocked',
+    { timeout: 60_000 },
+    async () => {
+      await up.shows('locked: nothing can be decided')
+      await machine.done('unlock')
+      await up.shows('nothing waits for a person')
+    },
+  )
+
+  test(
+    'approval watch leaves by ^C, by SIGTERM and with the Stronghold, and takes nothing of the terminal along',
     { timeout: 90_000 },
     async () => {
-      const [typed, ended, cut] = [new Watched(), new Watched(), new Watched()]
+      const watching = (): Shown => new Shown('approval watch')
+      const [typed, ended, cut] = [watching(), watching(), watching()]
       for (const view of [typed, ended, cut]) await view.shows('nothing waits for a person')
       typed.type('\u0003')
       expect(await typed.end()).toEqual({ exit: 0, tail: LEAVE })
-      process.kill(ended.pid, 'SIGTERM')
+      ended.kill('SIGTERM')
       expect(await ended.end()).toEqual({ exit: 0, tail: LEAVE })
-      up.kill('SIGKILL')
+      up.kill()
       const { exit, tail } = await cut.end()
       expect(exit).toBe(8)
       expect(tail).toContain('error')
