@@ -1,10 +1,11 @@
 /**
- * What does a relay cost, and how long until somebody who was found answers? Both ends are ours; between them stand our
+ * What does a relay cost, and how long until somebody who was found has signed? Both ends are ours; between them stand our
  * relay, that of js-libp2p and a forwarder that knows nothing, each in a process of its own, round after round in one run.
  */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import { drawBars } from './chart.ts'
@@ -39,7 +40,12 @@ const PANELS = [
     unit: 'ms',
   },
   { measure: 'bulk', figure: 'mbPerSecond', title: 'one download', unit: 'MB a second' },
-  { measure: 'find', figure: 'answerMs', title: 'from a new node to the first answer', unit: 'ms' },
+  {
+    measure: 'find',
+    figure: 'answerMs',
+    title: 'from a new node to the first signed answer',
+    unit: 'ms',
+  },
   {
     measure: 'find',
     figure: 'processMs',
@@ -47,9 +53,10 @@ const PANELS = [
     unit: 'ms',
   },
 ] as const
-const WAYS = ['address', 'mdns', 'rendezvous', 'kademlia'] as const
+const WAYS = ['address', 'relay', 'mdns', 'rendezvous', 'kademlia'] as const
 const WAY_LABELS: Readonly<Record<string, string>> = {
   address: 'by address',
+  relay: 'through a relay',
   mdns: 'by mDNS',
   rendezvous: 'by rendezvous',
   kademlia: 'by Kademlia',
@@ -188,32 +195,46 @@ async function byEachWay(
   if (ways.length === 0) return
   const [point, home] = [new Side(), new Side()]
   const listen = ['/ip4/0.0.0.0/tcp/0']
+  // Beside the results and not in the directory for temporary files, which may lie in memory.
+  const local = fileURLToPath(new URL('results/local/', import.meta.url))
+  mkdirSync(local, { recursive: true })
+  const folder = mkdtempSync(join(local, 'relay-'))
   try {
     const find = { rendezvous: { serve: true }, kademlia: true }
     const { address } = await point.tell({
       do: 'home',
-      init: { listen: ['/ip4/127.0.0.1/tcp/0'], find },
+      init: { listen: ['/ip4/127.0.0.1/tcp/0'], relay: { serve: true }, find },
     })
     const by = {
       address: {},
+      relay: {},
       mdns: { mdns: true },
       rendezvous: { rendezvous: { points: [address] } },
       kademlia: { kademlia: { bootstrap: [address] } },
     }
     const everywhere = { ...by.mdns, ...by.rendezvous, ...by.kademlia }
-    const there = await home.tell({ do: 'home', init: { listen, find: everywhere } })
+    const seeker = join(folder, 'seeker')
+    const through = `${address}/p2p-circuit`
+    const there = await home.tell({
+      do: 'vault',
+      init: { listen: [...listen, through], find: everywhere },
+      folder,
+      seeker,
+    })
+    const peer = there.peer ?? ''
+    const targets = { address: there.address, relay: `${through}/p2p/${peer}` }
     for (let round = 0; round < finds; round++) {
       for (const way of ways) {
-        const seeker = new Side()
-        const target = way === 'address' ? there.address : (there.peer ?? '')
+        const away = new Side()
+        const target = way === 'address' || way === 'relay' ? targets[way] : peer
         try {
-          const init = { listen, find: by[way] }
-          const { figures } = await seeker.tell({ do: 'seek', init, target })
+          const init = { identity: seeker, listen, find: by[way] }
+          const { figures } = await away.tell({ do: 'seek', init, target })
           found.push({ round, name: way, measure: 'find', figures })
         } catch (error) {
           fail(way, error)
         } finally {
-          await seeker.end()
+          await away.end()
         }
       }
     }
@@ -221,6 +242,7 @@ async function byEachWay(
     fail('finding', error)
   } finally {
     await Promise.all([home.end(), point.end()])
+    rmSync(folder, { recursive: true })
   }
 }
 

@@ -2,6 +2,7 @@
 import { bytes, createNode, defineProtocol, serverStream, unary } from '@stronghold/p2p'
 import type { Client, Node, NodeInit } from '@stronghold/p2p'
 
+import { KEY_PATH, MESSAGE } from '../sign/protocol.ts'
 import { RELAYS } from './relays.ts'
 
 const asked = defineProtocol('/bench/relayed/1.0.0', {
@@ -15,6 +16,8 @@ export type Order =
   | { do: 'relay'; name: string; to: number }
   | { do: 'home'; init: NodeInit }
   | { do: 'away'; address: string }
+  /** A vault whose key the owner of an identity file may use; the file is made. */
+  | { do: 'vault'; init: NodeInit; folder: string; seeker: string }
   | { do: 'seek'; init: NodeInit; target: string }
   | { do: 'measure'; name: Measure; forMs: number }
   | { do: 'cpu' }
@@ -60,6 +63,15 @@ async function obey(order: Order): Promise<Told> {
       await remote.echo(BODY)
       return { figures: {} }
     }
+    case 'vault': {
+      const { serve: serveKey } = await import('../sign/served.ts')
+      const { address, admit } = await serveKey(order.folder, order.init)
+      const seeker = await createNode({ identity: order.seeker })
+      await seeker.stop()
+      await admit(seeker.peer)
+      const at = address['node'] ?? ''
+      return { address: at, peer: at.slice(at.lastIndexOf('/') + 1) }
+    }
     case 'seek':
       return { figures: await seek(order.init, order.target) }
     case 'measure':
@@ -81,13 +93,17 @@ function serve(node: Node): void {
   })
 }
 
-/** From nothing to the first answer. */
+/** From nothing to the first signature by a key over there. */
 async function seek(init: NodeInit, target: string): Promise<Record<string, number>> {
+  const { connectVault } = await import('@stronghold/remote/connect')
+  const { sign } = await import('@stronghold/vault/catalog')
   const fromMs = performance.now()
   const node = await createNode(init)
-  const client = node.client(asked, target)
-  await client.echo(BODY, { timeoutMs: 60_000 })
+  const vault = connectVault(node, target)
+  const input = { key: KEY_PATH, message: MESSAGE, as: { format: 'raw' as const } }
+  const { signature } = await vault.run(sign, input)
   const untilMs = performance.now()
+  if (signature.byteLength !== 64) throw new Error(`a signature of ${signature.byteLength} bytes`)
   await node.stop()
   return { answerMs: untilMs - fromMs, processMs: untilMs }
 }

@@ -96,7 +96,11 @@ function listening({ addrs }: Addresses, { config }: Pick<Call, 'config'>): Find
         says: 'on this machine only: nobody else can reach it',
         hint: 'stronghold net listen /ip4/0.0.0.0/tcp/7430',
       }
-    : { check, state: 'good', says: `on ${addrs.length} addresses: stronghold net addrs` }
+    : {
+        check,
+        state: 'good',
+        says: `on ${addrs.length} ${addrs.length === 1 ? 'address' : 'addresses'}: stronghold net addrs`,
+      }
 }
 
 function reachability({ reachability: all, relays, seen, ports }: Addresses): Finding[] {

@@ -36,9 +36,11 @@ test.each(TOLD)('%s in layer %s, %s', (code, layer, reason, address, exit, hint)
   const init = { layer, peer: PEER, address: address as NonNullable<P2pErrorInit['address']> }
   const error = new P2pError(code, 'Cannot do it: so it is', {
     ...init,
+    // What failed inside knew less.
+    cause: new P2pError(code, 'Cannot do it: so it is', { layer }),
     ...(reason === undefined ? {} : { reason }),
   })
-  const told = unreached(nodeFault(error), 'home')
+  const told = unreached(nodeFault(error, PEER), 'home')
   expect(exitOf(told.exit)).toBe(exit)
   expect(told.message).toBe('cannot reach home')
   expect(told.reason).toContain(`so it is (at ${address}, `)

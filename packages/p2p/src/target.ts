@@ -98,7 +98,8 @@ export function dialError(
 
 /** What fails on the way, as a handshake, does not know where that led. */
 function placed(own: P2pError, peer: PeerId | undefined, dial: readonly Address[]): P2pError {
-  const whom = own.peer ?? peer
+  // Who was meant: a relay on the way may be the one it is about.
+  const whom = peer ?? own.peer
   // Of several nobody knows which one it was.
   const where = own.address ?? (dial.length === 1 ? dial[0] : undefined)
   if (whom === own.peer && where === own.address) return own

@@ -19,13 +19,15 @@ interface NodeError extends Error {
 /**
  * An error of the network as one that crosses. Everything else stays what it is.
  *
- * @param peer - whom it was about, where the error does not say
+ * @param peer - who was meant, where that is known
  */
 export function nodeFault(error: unknown, peer?: string): unknown {
   if (!isNodeError(error)) return error
   // What `remote` throws has the network's own error behind it.
   const inner = isNodeError(error.cause) ? error.cause : error
-  const { layer, address, peer: whom = peer } = inner
+  const { layer = inner.layer, address = inner.address } = error
+  // Who was meant: a relay on the way may be the one it is about.
+  const whom = peer ?? error.peer ?? inner.peer
   const facts = [
     ...(address === undefined || error.message.includes(address) ? [] : [`at ${address}`]),
     ...(whom === undefined || `${error.message} ${address ?? ''}`.includes(whom)
