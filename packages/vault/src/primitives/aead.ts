@@ -7,6 +7,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { assertBytes } from '@stronghold/core'
 
 import { sodium } from '../sodium.ts'
+import { overwritePieces, PIECE_BYTES } from './given-back.ts'
 
 /** One cipher. Keys have 32 bytes, and sealed text is ciphertext, then a tag of 16 bytes. */
 export interface Aead {
@@ -96,17 +97,20 @@ export const AES_256_GCM: Aead = Object.freeze({
     const decipher = createDecipheriv('aes-256-gcm', key, nonce, GCM)
     decipher.setAAD(associated)
     decipher.setAuthTag(sealed.subarray(out.byteLength))
-    const plaintext = decipher.update(sealed.subarray(0, out.byteLength))
     try {
+      for (let at = 0; at < out.byteLength; at += PIECE_BYTES) {
+        const to = Math.min(at + PIECE_BYTES, out.byteLength)
+        const piece = decipher.update(sealed.subarray(at, to))
+        out.set(piece, at)
+        piece.fill(0)
+      }
+      // Also what does not authenticate, which would tell the key stream.
+      overwritePieces(out.byteLength)
       decipher.final()
-      out.set(plaintext)
       return true
     } catch {
       out.fill(0)
       return false
-    } finally {
-      // Also what did not authenticate, which would tell the key stream.
-      plaintext.fill(0)
     }
   },
 })

@@ -119,8 +119,26 @@ function unwrapInto(
     return undefined
   } finally {
     letGo(decipher)
+    overwrite(algorithm, iv, wrapped.byteLength)
   }
 }
+
+/**
+ * A decipher copies what it unwrapped and gives the first memory back as it was. Unwrapping nothing of the same length
+ * gets that memory, fails, and then OpenSSL itself fills it with zeros.
+ */
+function overwrite(algorithm: Algorithm, iv: Uint8Array, length: number): void {
+  const decipher = createDecipheriv(algorithm, NO_KEY, iv)
+  try {
+    decipher.update(new Uint8Array(length))
+  } catch {
+    // As it must.
+  } finally {
+    letGo(decipher)
+  }
+}
+
+const NO_KEY = new Uint8Array(KEY_BYTES)
 
 /** Ends a computation, so that it keeps its key no longer; one that failed has nothing to end and says so. */
 function letGo(decipher: Decipheriv): void {

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 
 import { Lane } from './lane.ts'
 
-// With one for each system call of `faults.node.test.ts` these are more than 500.
-const KILLS = process.env['STRONGHOLD_LONG'] === '1' ? 10_000 : 360
+// With one for each system call of `faults.node.test.ts` there are some 570.
+const KILLS = process.env['STRONGHOLD_LONG'] === '1' ? 10_000 : 500
 const LANES = 2
 
 describe('a writer that is killed', () => {

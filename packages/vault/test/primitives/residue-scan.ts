@@ -16,11 +16,14 @@ import { pbkdf2 } from '../../src/primitives/pbkdf2.ts'
 import { Secp256k1 } from '../../src/primitives/secp256k1.ts'
 import * as x25519 from '../../src/primitives/x25519.ts'
 import { Slab } from '../../src/secret.ts'
+import type { Secret } from '../../src/secret.ts'
 import { sodium } from '../../src/sodium.ts'
 
 /** Bytes of a secret that are searched for: one limb, in both orders. */
 const TRACE = 8
 const CHUNK = 1024 * 1024
+/** What glibc writes over at the beginning of memory that was given back. */
+const ALLOCATORS = 16
 
 /** Run nothing but a control that leaves a copy, to show that the search finds what is there. */
 const leave = process.argv[2] === 'leave'
@@ -65,12 +68,13 @@ function run(
   using secret = slab.random(32)
   // In the range of every curve.
   secret.bytes[0] = 1
-  secret.bytes.set(tag, TRACE)
-  secret.bytes[2 * TRACE] = names.push(name) - 1
+  // Behind what an allocator itself writes into memory that was given back.
+  secret.bytes.set(tag, ALLOCATORS)
+  secret.bytes[ALLOCATORS + TRACE] = names.push(name) - 1
   for (let again = 0; again < 3; again++) {
     using room = slab.take(out)
     use(secret.bytes, room.bytes)
-    if (derived && out > 0 && again === 2) whose.set(lookFor(room.bytes.subarray(0, TRACE)), name)
+    if (derived && out > 0 && again === 2) whose.set(lookFor(room.bytes.subarray(-TRACE)), name)
   }
 }
 
@@ -118,6 +122,63 @@ for (const [name, cipher] of Object.entries({
     cipher.open(key.bytes, nonce.subarray(0, cipher.nonceBytes), message, sealed, out)
   })
 }
+/**
+ * Long ones take other ways through an allocator: the secret stands in the middle and at the end. Each length is used
+ * once, so that what one leaves is not written over by the next.
+ */
+function long(secret: Uint8Array, length: number): Secret {
+  const made = slab.take(length)
+  made.bytes.set(secret, Math.floor(length / 2))
+  made.bytes.set(secret, length - secret.byteLength)
+  return made
+}
+for (const length of [200, 808, 24_000, 64_000]) {
+  const open = (secret: Uint8Array, out: Uint8Array, change: number): void => {
+    using key = slab.random(32)
+    using plaintext = long(secret, length)
+    const sealed = AES_256_GCM.seal(key.bytes, nonce.subarray(0, 12), message, plaintext.bytes)
+    sealed[length] = (sealed[length] ?? 0) ^ change
+    AES_256_GCM.open(key.bytes, nonce.subarray(0, 12), message, sealed, out)
+  }
+  run(
+    `AES_256_GCM plaintext of ${length}`,
+    length,
+    (secret, out) => {
+      open(secret, out, 0)
+    },
+    false,
+  )
+  // What does not authenticate was decrypted all the same.
+  run(
+    `AES_256_GCM refused plaintext of ${length}`,
+    length,
+    (secret, out) => {
+      open(secret, out, 1)
+    },
+    false,
+  )
+}
+for (const [length, unwrap] of [
+  [304, keywrap.unwrap],
+  [1008, keywrap.unwrap],
+  [30_000, keywrap.unwrap],
+  [408, keywrap.unwrapPadded],
+  [912, keywrap.unwrapPadded],
+  [50_000, keywrap.unwrapPadded],
+] as const) {
+  run(
+    `wrapped, of ${length}`,
+    length,
+    (secret, out) => {
+      using key = slab.random(32)
+      using plaintext = long(secret, length)
+      const wrap = unwrap === keywrap.unwrap ? keywrap.wrap : keywrap.wrapPadded
+      unwrap(key.bytes, wrap(key.bytes, plaintext.bytes), out)
+    },
+    false,
+  )
+}
+
 run('wrapping key', 0, (secret) => keywrap.wrap(secret, message.subarray(0, 64)))
 run('wrapped', 32, (secret, out) => {
   using key = slab.random(32)
