@@ -269,6 +269,8 @@ export interface P2pLimits {
   maxHeldBackEvents: number
   /** Longest identify message taken, and sent. Default 4,096. */
   maxIdentifyBytes: number
+  /** Peers whose identify message is remembered. Past it the oldest goes that is not connected. Default 4,096. */
+  maxIdentifiedPeers: number
   /** Longest one exchange of identify messages, or one answer to a ping, may take. Default 5,000. */
   identifyTimeoutMs: number
   /** Peers blocked, and addresses banned, each. Default 65,536. */
@@ -410,6 +412,7 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   maxBufferedEvents: 1024,
   maxHeldBackEvents: 8192,
   maxIdentifyBytes: 4096,
+  maxIdentifiedPeers: 4096,
   identifyTimeoutMs: 5000,
   maxBlocked: 65_536,
   maxFramedPerPeer: 64,

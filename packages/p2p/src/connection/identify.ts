@@ -10,6 +10,7 @@ import type {
   Libp2pEvents,
   Logger,
   PeerData,
+  PeerId,
   PeerStore,
   SignedPeerRecord,
   Startable,
@@ -58,7 +59,10 @@ const FRAMING_BYTES = 32
 /** What our identify needs to know. */
 export interface IdentifyInit {
   identity: Pick<Identity, 'peer' | 'publicKey' | 'sign'>
-  limits: Pick<P2pLimits, 'maxIdentifyBytes' | 'maxAddressesPerPeer' | 'identifyTimeoutMs'>
+  limits: Pick<
+    P2pLimits,
+    'maxIdentifyBytes' | 'maxAddressesPerPeer' | 'identifyTimeoutMs' | 'maxIdentifiedPeers'
+  >
   /** Name and version and nothing else, such as `stronghold/0.1.0`. */
   agentVersion: string
   /** Told where a peer sees us. */
@@ -102,6 +106,8 @@ class Identifying implements IdentifyService {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #answers = new WeakMap<Connection, Promise<IdentifyResult>>()
+  /** Whose entries stand in the store, the least recent first. */
+  readonly #known = new Map<string, PeerId>()
   #record: { addresses: Uint8Array; sealed: Promise<Uint8Array> } | undefined
   #lastSeq = 0n
   #stopPush: (() => void) | undefined
@@ -353,6 +359,7 @@ class Identifying implements IdentifyService {
     } else if (listenAddrs.length > 0) {
       update.addresses = listenAddrs.map((address) => ({ multiaddr: address, isCertified: false }))
     }
+    this.#remember(remotePeer)
     await peerStore.patch(remotePeer, update)
     await peerStore.merge(remotePeer, {
       metadata: {
@@ -382,6 +389,22 @@ class Identifying implements IdentifyService {
     if (observedAddr !== undefined) this.#init.onObserved?.(observedAddr, connection)
     events.safeDispatchEvent('peer:identify', { detail: result })
     return result
+  }
+
+  /** The store keeps whoever ever came: strangers with ever new ids would fill it. */
+  #remember(peer: PeerId): void {
+    const { peerStore, connectionManager } = this.#parts
+    const key = peer.toString()
+    this.#known.delete(key)
+    this.#known.set(key, peer)
+    for (const [oldest, id] of this.#known) {
+      if (this.#known.size <= this.#init.limits.maxIdentifiedPeers) return
+      if (connectionManager.getConnections(id).length > 0) continue
+      this.#known.delete(oldest)
+      peerStore.delete(id).catch((error: unknown) => {
+        this.#log('could not forget a peer: %e', error)
+      })
+    }
   }
 
   /** The peer record, when it is the peer's own, right, and no older than the one that is known. */

@@ -258,6 +258,32 @@ test('no more than maxAddressesPerPeer addresses are kept, and none of another p
   ])
 })
 
+test('maxIdentifiedPeers: who came first is forgotten, but whoever is connected', async () => {
+  const transport = memory(new MemoryHub())
+  const limits = { maxIdentifiedPeers: 2 }
+  await using alice = await ourNode({ transport, listen: ['/memory/alice'], limits })
+  const { peerStore } = alice.libp2p
+  const where = multiaddr(`/memory/alice/p2p/${alice.identity.peer}`)
+  const come = async (): Promise<OurNode> => {
+    const node = await ourNode({ transport })
+    const heard = told(alice.libp2p)
+    await node.libp2p.dial(where)
+    await heard
+    return node
+  }
+  await using stays = await come()
+  const gone: OurNode[] = []
+  for (let i = 0; i < 3; i++) {
+    const node = await come()
+    await node.libp2p.stop()
+    await expect.poll(() => alice.libp2p.getConnections(node.libp2p.peerId).length).toBe(0)
+    gone.push(node)
+  }
+  const known = async (): Promise<boolean[]> =>
+    Promise.all([stays, ...gone].map(({ libp2p }) => peerStore.has(libp2p.peerId)))
+  await expect.poll(known).toEqual([true, false, false, true])
+})
+
 test('addresses through a peer whose id is none, or with more than an address in them, are none', async () => {
   const relay = Uint8Array.of(0xa5, 0x03, 4, 0x00, 2, 0xff, 0xff, 0xa2, 0x02)
   const through = concat([address('/ip4/192.0.2.1/tcp/1'), relay])
