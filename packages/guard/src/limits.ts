@@ -170,8 +170,8 @@ export const MAX_SOCKET_PATH_BYTES = 103
 
 /** Entries in one bucket on average, as the number of buckets is chosen. */
 export const SYNC_BUCKET_ENTRIES = 32
-/** Most bits of an id that name its bucket: 16,384 buckets, 256 KiB of hashes. More are no list. */
-export const MAX_SYNC_BITS = 14
+/** Most bits of an id that name its bucket: 4,096 buckets, 64 KiB of hashes, as a relay carries them. More are no list. */
+export const MAX_SYNC_BITS = 12
 /** Longest sealed message, in bytes. A longer one is `invalid_argument`, before it is opened. */
 export const MAX_SYNC_MESSAGE_BYTES: number = 512 * 1024
 /** The same with an encapsulated key and a tag. */
@@ -182,8 +182,8 @@ export const MAX_SYNC_RECORDS = 256
 export const MAX_SYNC_RECORD_BYTES: number = 384 * 1024
 /** Bytes of records after which a message is full. */
 export const SYNC_FILL_BYTES: number = 96 * 1024
-/** Bytes of entries in one message; the rest follows. */
-export const SYNC_ENTRIES_BYTES: number = 256 * 1024
+/** Bytes of entries in one message, as a relay carries them; the rest follows. */
+export const SYNC_ENTRIES_BYTES: number = 96 * 1024
 /** Most entries that one side may list. More end the run. */
 export const MAX_SYNC_ENTRIES = 1_000_000
 /** How long a run may stand still, in milliseconds. Then it is forgotten. */

@@ -380,7 +380,7 @@ async function nextOf(owner: OwnerDoor, { name, purpose, stopped }: SyncReport):
     return 'the partner waits for a decision; on the other machine: stronghold sync list'
   }
   if (purpose !== 'run' && stopped === undefined) {
-    return 'a run changes nothing about what is in conflict, and shows it: stronghold sync conflicts'
+    return 'what is in conflict stays as it is on both sides, until somebody decides after a run'
   }
   const found = (await owner.syncList()).find((partner) => partner.name === name)
   return found === undefined ? 'it is gone' : standing(found)

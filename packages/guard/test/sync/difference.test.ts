@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 
 import { describe, expect, it } from 'vitest'
 
-import { MAX_SYNC_BITS } from '../../src/limits.ts'
+import { MAX_SYNC_BITS, SYNC_ENTRIES_BYTES } from '../../src/limits.ts'
 import {
   assertEntries,
   bitsFor,
@@ -81,5 +81,10 @@ describe('the difference of two lists', () => {
     expect(bitsFor(0)).toBe(0)
     expect(bitsFor(33)).toBe(1)
     expect(bitsFor(1_000_000_000)).toBe(MAX_SYNC_BITS)
+    // What a relay carries at once, with room for what is said beside it.
+    const most = 100 * 1024
+    expect(bucketsOf(new Uint8Array(), MAX_SYNC_BITS).byteLength).toBeLessThan(most)
+    expect(SYNC_ENTRIES_BYTES).toBeLessThan(most)
+    expect(SYNC_ENTRIES_BYTES % 32).toBe(0)
   })
 })
