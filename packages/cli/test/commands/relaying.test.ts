@@ -119,6 +119,24 @@ test('use and unuse count now, and stand in the configuration', async () => {
   expect((await home.run('relay use nonsense/p2p-circuit')).exit).toBe(2)
 })
 
+test('what waits for a person is asked, approved and fetched through the relay', async () => {
+  await home.done('key create release/app')
+  await home.done(`peer add ci ${String((await ci.done('status --json')).json.peer)}`)
+  await home.done(
+    'rule add --peers ci --procedures sign --paths release/** --formats sshsig --effect ask',
+  )
+  ci.write('app.tgz', 'what is to be signed')
+  const asked = await ci.run('sign home:release/app --in app.tgz --out app.sig --no-wait')
+  expect(asked.exit).toBe(5)
+  const { approvals } = (await home.done('approval list --json')).json
+  expect(approvals).toHaveLength(1)
+  await home.done('approve')
+  await ci.done('request wait home:')
+  const peers = (await ci.done('net map --json')).json.peers as { name: string; way: string }[]
+  expect(peers.find(({ name }) => name === 'home')?.way).toBe('relayed')
+  expect(readFileSync(ci.path('app.sig'), 'utf8')).toMatch(/^-----BEGIN SSH SIGNATURE-----/)
+})
+
 test('a ticket carries the way through the relay', async () => {
   const { ticket } = (await home.done('pair new laptop --no-wait --json')).json
   using laptop = new Machine({ ...QUIET, STRONGHOLD_RELAY_PUNCH: 'false' })
