@@ -199,7 +199,9 @@ export class YamuxSender {
       stream.grant = false
     }
     // Many small writes of a turn share the stream's turn; what was written apart stays apart.
-    let turn = Math.min(stream.queuedBytes, stream.sendWindow, MAX_DATA_BYTES)
+    const wanted = Math.min(stream.queuedBytes, stream.cutBytes || MAX_DATA_BYTES)
+    let turn = Math.min(wanted, stream.sendWindow)
+    if (turn > 0) stream.cutBytes = wanted - turn
     while (turn > 0) {
       const write = stream.writes[stream.writesHead] as number
       const bytes = Math.min(write, turn)

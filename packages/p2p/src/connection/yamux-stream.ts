@@ -36,6 +36,7 @@ export class YamuxStream {
   writes: number[] = [] // bytes left of each write: one ends its last frame
   writesHead = 0
   queuedBytes = 0
+  cutBytes = 0 // of a frame that the window cut: sent by themselves, so that those behind it begin where they would have
   sendWindow: number = INITIAL_WINDOW_BYTES
   uncreditedBytes = 0 // sent and not yet granted again: window updates that may still come
   flags: number // SYN or ACK that goes with the next frame

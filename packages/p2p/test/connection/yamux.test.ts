@@ -193,6 +193,26 @@ describe('windows', () => {
 })
 
 describe('sending', () => {
+  test('a frame that the window cuts is finished by itself: those behind it begin where they would have', () => {
+    const a = new End(true)
+    const one = a.open()
+    a.write(one, new Uint8Array(400 * KIB))
+    const most = 16 * KIB - 12
+    const cut = WINDOW - 16 * most
+    const lengths = (): number[] => a.takeHeaders().map(({ length }) => length)
+    expect(lengths()).toEqual([...Array.from({ length: 16 }, () => most), cut])
+    a.receive(update(1, 3 * most))
+    expect(lengths()).toEqual([most - cut, most, most, cut])
+    a.receive(update(1, WINDOW))
+    const rest = 400 * KIB - WINDOW - 3 * most
+    const whole = Math.floor((rest - (most - cut)) / most)
+    expect(lengths()).toEqual([
+      most - cut,
+      ...Array.from({ length: whole }, () => most),
+      rest - (most - cut) - whole * most,
+    ])
+  })
+
   test('frames fill one record of TLS at most and streams take turns', () => {
     const a = new End(true)
     const [one, two, small] = [a.open(), a.open(), a.open()]
