@@ -59,6 +59,12 @@ export const MAX_ROW_CACHE_BYTES: number = 1024 * 1024
 /** Longest sealed row that is kept so, in bytes, a constant. A longer one is read each time. */
 export const MAX_CACHED_ROW_BYTES: number = 128 * 1024
 
+/** Most forms of secrets that one transaction keeps made, a constant; for one more the oldest is wiped and made again when it is used. */
+export const MAX_LENT_SECRETS = 64
+
+/** Most inputs of `sign`, apart from their messages, that an unlocked vault remembers as it read them, a constant; for one more the oldest goes and is read again. */
+export const MAX_READINGS = 1024
+
 /** Longest readable half of a header, in bytes, a constant; a longer one is a damaged header (`unlock_failed`). */
 export const MAX_HEADER_BYTES: number = 64 * 1024
 

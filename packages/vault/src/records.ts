@@ -21,6 +21,7 @@ import {
   versionOf,
 } from './record.ts'
 import type { Origin, RecordVersion, StoredRecord, Tombstone } from './record.ts'
+import type { SecretForm } from './lent-secrets.ts'
 import type { Rows, Transaction } from './rows.ts'
 import type { Secret, Slab } from './secret.ts'
 import { versionDigest } from './sync/digest.ts'
@@ -167,11 +168,32 @@ export class RecordChanges implements RecordLookup {
     const secret = this.#tx.open(SECRET_KIND, versionRowId(record.id, version.number), slab)
     if (secret === undefined || secret.length !== version.length) {
       secret?.wipe()
-      throw new VaultError('data_loss', `Cannot open record "${record.path}": its row is missing`, {
-        reason: 'damaged',
-      })
+      throw rowMissing(record)
     }
     return secret
+  }
+
+  /**
+   * What is made from the secret of a version, until the transaction ends: `Transaction.lend`.
+   *
+   * @throws as `openSecret`
+   */
+  lendSecret(
+    record: StoredRecord,
+    version: RecordVersion,
+    slab: Slab,
+    form: SecretForm,
+  ): Uint8Array {
+    const id = versionRowId(record.id, version.number)
+    const lent = this.#tx.lend(SECRET_KIND, id, slab, {
+      length: form.length,
+      write: (out, secret) => {
+        if (secret.byteLength !== version.length) throw rowMissing(record)
+        form.write(out, secret)
+      },
+    })
+    if (lent === undefined) throw rowMissing(record)
+    return lent
   }
 
   /**
@@ -461,6 +483,12 @@ export function versionRowId(id: string, version: number): Uint8Array {
   bytes[18] = version >>> 8
   bytes[19] = version
   return bytes
+}
+
+function rowMissing({ path }: StoredRecord): VaultError {
+  return new VaultError('data_loss', `Cannot open record "${path}": its row is missing`, {
+    reason: 'damaged',
+  })
 }
 
 function readUint32(bytes: Uint8Array): number {

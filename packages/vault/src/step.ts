@@ -210,6 +210,15 @@ export class StepRun implements Disposable {
             : slab.copy(temporary.secret.bytes),
         )
       },
+      expanded: (length, write) => {
+        this.#running()
+        if (temporary === undefined) {
+          return records.lendSecret(record, version, slab, { length, write })
+        }
+        const out = this.#borrow(() => slab.take(length))
+        write(out, temporary.secret.bytes)
+        return out
+      },
       countNonce: () => {
         this.#running()
         // A key that ends with its chain encrypts sixteen times at most.

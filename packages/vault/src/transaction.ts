@@ -8,6 +8,8 @@ import { decodeOpenHeader } from './header.ts'
 import type { SealedHeader } from './header.ts'
 import { Layer, nameKey, ofKind, overlaid } from './overlay.ts'
 import type { Changed } from './overlay.ts'
+import { LentSecrets } from './lent-secrets.ts'
+import type { SecretForm } from './lent-secrets.ts'
 import { assertName, openRow, openSecret } from './row.ts'
 import { entryAssociated, rowAssociated, seal } from './seal.ts'
 import type { Keys, Random } from './seal.ts'
@@ -44,6 +46,11 @@ export interface Transaction extends RowReader {
   put(kind: number, id: Uint8Array, value: Uint8Array): void
   /** Sealed at once; stays the caller's to wipe. */
   putSecret(kind: number, id: Uint8Array, secret: Uint8Array): void
+  /**
+   * What is made from a secret, for whoever uses one key again and again: opened and made once, in the slab, and wiped when
+   * the transaction ends. A view that holds until then, or until `MAX_LENT_SECRETS` others were lent.
+   */
+  lend(kind: number, id: Uint8Array, slab: Slab, form: SecretForm): Uint8Array | undefined
   /** A row that is not there is no failure. */
   remove(kind: number, id: Uint8Array): void
   putPlain(kind: number, id: Uint8Array, value: Uint8Array): void
@@ -75,6 +82,7 @@ export class Writing implements Transaction {
   /** The transaction's own, then one for each savepoint that is open. */
   #layers: readonly Layer[]
   #ended = false
+  readonly #lent = new LentSecrets()
   /** What is left when every savepoint has ended. */
   readonly base: Layer = new Layer()
 
@@ -96,6 +104,7 @@ export class Writing implements Transaction {
 
   end(): void {
     this.#ended = true
+    this.#lent.wipe()
   }
 
   get(kind: number, id: Uint8Array): Uint8Array | undefined {
@@ -106,6 +115,12 @@ export class Writing implements Transaction {
   open(kind: number, id: Uint8Array, slab: Slab): Secret | undefined {
     const row = this.#row(kind, id)
     return row === undefined ? undefined : openSecret(this.#keys, this.#vault, row, slab)
+  }
+
+  lend(kind: number, id: Uint8Array, slab: Slab, form: SecretForm): Uint8Array | undefined {
+    const row = this.#row(kind, id)
+    if (row === undefined) return undefined
+    return this.#lent.lend(row, form, slab, () => openSecret(this.#keys, this.#vault, row, slab))
   }
 
   generationOf(kind: number, id: Uint8Array): number | undefined {

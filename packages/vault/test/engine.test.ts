@@ -212,7 +212,7 @@ describe('what an implementation gets', () => {
     // Deleting needs the right to delete: only the role `remove` has it.
     expect(seen).toEqual([
       public_,
-      [...public_, 'countNonce', 'secret'].sort(),
+      [...public_, 'countNonce', 'expanded', 'secret'].sort(),
       [...public_, 'add', 'narrow', 'retire'].sort(),
       [...public_, 'remove'].sort(),
       ['create', 'labelsFor'],

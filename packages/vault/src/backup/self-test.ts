@@ -105,9 +105,14 @@ export class SelfTest {
           version: 1,
           publicKey,
           secret: () => secret,
+          expanded: (length, write) => {
+            const out = scope.scratch(length)
+            write(out, secret)
+            return out
+          },
           countNonce: () => undefined,
         }
-        const signature = signMessage(key, MESSAGE, this.#tools, scope)
+        const signature = signMessage(key, MESSAGE, this.#tools)
         const verifier = { type: signingType(type), publicKey: publicKey ?? new Uint8Array() }
         return verifyMessage(verifier, MESSAGE, signature, this.#tools)
       }

@@ -1,6 +1,7 @@
 /**
  * Where definitions meet what carries them out. An implementation gets its checked input and one handle per role, opened
- * for that role; it cannot open a path, and what it opened or scratched is wiped when its step ends. Labels, usage,
+ * for that role; it cannot open a path, and what it opened or scratched is wiped when its step ends, what it expanded when
+ * the transaction ends. Labels, usage,
  * ceilings and versions are checked by whoever makes the handles, before an implementation runs.
  */
 import type { z } from 'zod'
@@ -39,6 +40,13 @@ export interface UseHandle extends ReadHandle {
    *   below the minimum
    */
   secret(version?: number): Uint8Array
+  /**
+   * Locked memory that `write` makes from the secret of `version`: the form in which its type signs. It is made once for all
+   * steps of a transaction that use the key, and wiped when that ends.
+   *
+   * @param length - in bytes, always the same for a type
+   */
+  expanded(length: number, write: (out: Uint8Array, secret: Uint8Array) => void): Uint8Array
   /**
    * Counts one AES-GCM nonce of `version`, durably before it is used.
    *

@@ -16,7 +16,7 @@ import { hasMembers, jwsAlgorithm } from './jws-members.ts'
 import type { Tools } from './pairs.ts'
 import { partsOf, sshKey } from './public.ts'
 import { parsed, reading } from './reading.ts'
-import type { Implementation, ReadHandle, Scope, UseHandle } from './registry.ts'
+import type { Implementation, ReadHandle, UseHandle } from './registry.ts'
 import {
   parsePublicKey,
   sha256,
@@ -39,10 +39,10 @@ const FORMATS_OF: Readonly<Record<SigningType, readonly Format[]>> = {
 
 /** `sign` */
 export function signing(tools: Tools): Implementation<typeof sign> {
-  return (input, { key }, scope) => {
+  return (input, { key }) => {
     const format = formatOf(input)
     assertFormat(signingType(key.type), format, input.as === undefined)
-    const signature = reading(() => signAs(format, key, input.message, tools, scope))
+    const signature = reading(() => signAs(format, key, input.message, tools))
     return { signature, version: key.version }
   }
 }
@@ -74,19 +74,13 @@ function verifierOf(
   return { type: signingType(key.type), publicKey: partsOf(key).publicKey }
 }
 
-function signAs(
-  format: SignFormat,
-  key: UseHandle,
-  message: Uint8Array,
-  tools: Tools,
-  scope: Scope,
-): Uint8Array {
+function signAs(format: SignFormat, key: UseHandle, message: Uint8Array, tools: Tools): Uint8Array {
   switch (format.format) {
     case 'raw':
     case 'compact':
-      return signMessage(key, message, tools, scope)
+      return signMessage(key, message, tools)
     case 'der':
-      return ecdsaToDer(signMessage(key, message, tools, scope))
+      return ecdsaToDer(signMessage(key, message, tools))
     case 'recoverable':
       return encodeAs('recoverable', signDigest(key, sha256(message), tools))
     case 'digest':
@@ -94,11 +88,11 @@ function signAs(
     case 'git':
       // Only what people can be shown; anything else goes by its namespace.
       readGitObject(message)
-      return signSshsig(sshsigSubject(GIT_NAMESPACE, message), key, tools, scope)
+      return signSshsig(sshsigSubject(GIT_NAMESPACE, message), key, tools)
     case 'sshsig':
-      return signSshsig(subjectOf(format, message), key, tools, scope)
+      return signSshsig(subjectOf(format, message), key, tools)
     case 'jws':
-      return signJws(format, key, message, tools, scope)
+      return signJws(format, key, message, tools)
     case 'ethereum': {
       const { kind } = format
       return writeEthereum(kind, message, signDigest(key, ethereumDigest(kind, message), tools))
@@ -157,14 +151,9 @@ function subjectOf(format: SshsigFormat, message: Uint8Array): SshsigSubject {
     : sshsigSubject(namespace, message, hash)
 }
 
-function signSshsig(
-  subject: SshsigSubject,
-  key: UseHandle,
-  tools: Tools,
-  scope: Scope,
-): Uint8Array {
+function signSshsig(subject: SshsigSubject, key: UseHandle, tools: Tools): Uint8Array {
   const { namespace, hash } = subject
-  const signature = signMessage(key, writeSshsigBlob(subject), tools, scope)
+  const signature = signMessage(key, writeSshsigBlob(subject), tools)
   return encodeUtf8(writeSshsig({ key: sshKey(partsOf(key)), namespace, hash, signature }))
 }
 
@@ -187,15 +176,9 @@ function verifySshsig(
 
 type JwsFormat = Extract<SignFormat, { format: 'jws' }>
 
-function signJws(
-  format: JwsFormat,
-  key: UseHandle,
-  payload: Uint8Array,
-  tools: Tools,
-  scope: Scope,
-): Uint8Array {
+function signJws(format: JwsFormat, key: UseHandle, payload: Uint8Array, tools: Tools): Uint8Array {
   const input = jwsSigningInput(jwsAlgorithm(key.type), format.protected ?? {}, payload)
-  return assembleJws(input, signMessage(key, input, tools, scope))
+  return assembleJws(input, signMessage(key, input, tools))
 }
 
 /** Header members that are named must stand in it; the payload is the message. */

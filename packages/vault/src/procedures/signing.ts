@@ -11,7 +11,7 @@ import * as ed25519 from '../primitives/ed25519.ts'
 import type { RecoverableSignature } from '../primitives/secp256k1.ts'
 import { CURVES } from './pairs.ts'
 import type { Tools } from './pairs.ts'
-import type { Scope, UseHandle } from './registry.ts'
+import type { UseHandle } from './registry.ts'
 
 /** A type that signs. */
 export type SigningType = (typeof SIGNING_TYPES)[number]
@@ -40,24 +40,21 @@ export function signingType(type: string): SigningType {
  *
  * @returns 64 bytes, r ‖ s for ECDSA; 96 on P-384
  */
-export function signMessage(
-  key: UseHandle,
-  message: Uint8Array,
-  tools: Tools,
-  scope: Scope,
-): Uint8Array {
+export function signMessage(key: UseHandle, message: Uint8Array, tools: Tools): Uint8Array {
   const type = signingType(key.type)
   switch (type) {
     case 'ed25519': {
-      const expanded = scope.scratch(ed25519.EXPANDED_BYTES)
-      join(expanded, [key.secret(), publicOf(key)])
+      const expanded = key.expanded(ed25519.EXPANDED_BYTES, (out, secret) => {
+        join(out, [secret, publicOf(key)])
+      })
       return ed25519.sign(expanded, message)
     }
     case 'p256':
     case 'p384': {
       const curve = CURVES[type]
-      const expanded = scope.scratch(curve.expandedBytes)
-      join(expanded, [curve.beforeScalar, key.secret(), curve.beforePoint, publicOf(key)])
+      const expanded = key.expanded(curve.expandedBytes, (out, secret) => {
+        join(out, [curve.beforeScalar, secret, curve.beforePoint, publicOf(key)])
+      })
       return ecdsa.sign(curve, expanded, message)
     }
     case 'secp256k1':

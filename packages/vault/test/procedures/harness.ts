@@ -168,6 +168,11 @@ export class Harness implements Disposable {
         view.set(secret.bytes)
         return view
       },
+      expanded: (length: number, write: (out: Uint8Array, secret: Uint8Array) => void) => {
+        const out = borrowed.take(length)
+        write(out, version.secret.bytes)
+        return out
+      },
       countNonce: () => {
         record.nonces += 1
       },
