@@ -1,6 +1,7 @@
 /**
  * Reads the whole memory of a process that holds a vault, and looks for what was planted: bytes, reversed bytes, limbs of
- * 64 bits in both orders, hex, base64. After lock there is none; before, none outside locked memory.
+ * 64 bits in both orders, hex, base64. After lock there is none; before, none outside locked memory, but during a call
+ * in the library that computes.
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -8,6 +9,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Writable } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 import { afterEach, describe, expect, test } from 'vitest'
@@ -18,6 +20,8 @@ const CHILD = fileURLToPath(new URL('_memory-child.ts', import.meta.url))
 /** Bytes that must be found together to count: fewer would be found by chance. */
 const TRACE = 12
 const PAGE = 4096
+/** How often the search looks into the middle of calls. */
+const LOOKS = process.env['STRONGHOLD_LONG'] === '1' ? 200 : 3
 
 interface Planted {
   readonly name: string
@@ -173,6 +177,26 @@ class Child implements Disposable {
     expect((await this.#lines.next()).value).toBe('done')
   }
 
+  /** Looks while it does something, stopped in the middle of it each time; returns when it is done. */
+  async during(command: string, looks: number, look: () => void): Promise<void> {
+    const ended = this.#lines.next()
+    let busy = true
+    const over = (): void => {
+      busy = false
+    }
+    void ended.then(over, over)
+    this.#process.stdin!.write(`${command}\n`)
+    for (let i = 0; i < looks; i++) {
+      // Long enough to come to another place, whatever it is doing there.
+      await wait(5 + 7 * i)
+      if (!busy) break
+      this.#process.kill('SIGSTOP')
+      look()
+      this.#process.kill('SIGCONT')
+    }
+    expect((await ended).value).toBe('done')
+  }
+
   search(planted: readonly Planted[]): Found[] {
     return search(this.#process.pid!, planted)
   }
@@ -258,7 +282,15 @@ describe.skipIf(why !== '')(`the memory of a process with a vault ${why}`.trim()
       expect(unlocked.filter(({ locked }) => !locked)).toEqual([])
       // The search sees what is there: keys of rows are in the slab while it is unlocked, nothing else has to be.
       expect(unlocked.some(({ name }) => name === 'row key')).toBe(true)
-      await child.does('use')
+      // In the middle of calls: what OpenSSL and libsecp256k1 compute with is there while they do, as bytes or as limbs,
+      // and nothing else is anywhere, nor any secret as text.
+      const computing: Found[] = []
+      await child.during('use', LOOKS, () => {
+        computing.push(...outside())
+      })
+      const inLibraries = [secp256k1, p256, aes, hmac].map(({ name }) => name)
+      expect(computing.filter(({ name }) => !inLibraries.includes(name))).toEqual([])
+      expect(computing.filter(({ form }) => !/bytes|reversed|limbs/.test(form))).toEqual([])
       expect(outside()).toEqual([])
       await child.does('lock')
       expect(child.search(all)).toEqual([])

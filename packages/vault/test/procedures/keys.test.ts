@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import {
+  CATALOG,
   gc,
   generate,
   narrow,
@@ -12,6 +13,7 @@ import {
   SECRET_LENGTHS,
   PAIR_TYPES,
 } from '../../src/catalog/index.ts'
+import type { Role } from '../../src/catalog/index.ts'
 import { isVaultError } from '../../src/errors.ts'
 import { Harness } from './harness.ts'
 
@@ -89,6 +91,10 @@ test('revoke removes by its own role, which only removing needs', () => {
   expect(harness.run(revoke, { record: 'a' })).toEqual({ id })
   expect(harness.records.has('a')).toBe(false)
   expect(revoke.roles.record).toEqual({ access: 'remove', egress: 'none' })
+  const removing = CATALOG.filter(({ roles }) =>
+    Object.values<Role>(roles).some(({ access }) => access === 'remove'),
+  )
+  expect(removing.map(({ name }) => name)).toEqual(['revoke'])
 })
 
 test('gc asks the vault to compact', () => {
