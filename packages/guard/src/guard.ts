@@ -246,7 +246,7 @@ class LocalGuard implements Guard, NetworkDoor {
     if (open?.book.isWelcome(asker.peer) !== true) return []
     const { book } = open
     return await open.batch.run(({ tx }) =>
-      usableBy(tx.list(), book.rules, {
+      usableBy((pattern) => tx.list(pattern), book.rules, {
         peer: asker.peer,
         tags: book.tagsOf(asker.peer),
         nowMs: tx.nowMs,

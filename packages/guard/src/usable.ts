@@ -1,7 +1,7 @@
 /** What a peer may use of a vault, and nothing more: what is denied and what is not there look alike. Pure. */
 import { parsePath } from '@stronghold/core'
 import type { RecordInfo } from '@stronghold/vault'
-import { CATALOG, ownUses } from '@stronghold/vault/catalog'
+import { CATALOG, NO_PATH, ownUses } from '@stronghold/vault/catalog'
 import type { Procedure, Role } from '@stronghold/vault/catalog'
 
 import type { UsableRecord } from './doors.ts'
@@ -21,9 +21,13 @@ const USES: readonly Use[] = CATALOG.filter(({ remote }) => remote).flatMap((pro
     .map(([name, role]) => ({ procedure, name, role })),
 )
 
-/** The records of which some rule allows, or asks about, some use by a peer, with these uses. */
+/**
+ * The records of which some rule allows, or asks about, some use by a peer, with these uses.
+ *
+ * @param list - of what stands, at a pattern or everywhere; not called for whom no rule is about, who may ask as often as he likes
+ */
 export function usableBy(
-  records: readonly RecordInfo[],
+  list: (pattern?: string) => readonly RecordInfo[],
   { rules }: CompiledRules,
   who: { readonly peer: string; readonly tags: ReadonlySet<string>; readonly nowMs: number },
 ): UsableRecord[] {
@@ -32,7 +36,14 @@ export function usableBy(
   const mine = rules.filter(
     (rule) => CONDITIONS.peer(rule, request) && CONDITIONS.time(rule, request),
   )
-  return records.flatMap((record) => {
+  const places = mine.flatMap(({ paths }) =>
+    paths.flatMap((path) => (path === NO_PATH ? [] : [path.text])),
+  )
+  const patterns = new Set(places)
+  if (patterns.size === 0) return []
+  // Most peers' rules have one; with several, each record is looked at.
+  const [only] = patterns
+  return list(patterns.size === 1 ? only : undefined).flatMap((record) => {
     const path = parsePath(record.path)
     const own = ownUses(record.type)
     const uses = USES.flatMap(({ procedure, name, role }) => {
