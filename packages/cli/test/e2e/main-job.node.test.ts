@@ -11,8 +11,10 @@ import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { locateHome } from '../../src/home.ts'
+import { readRequests } from '../../src/requests.ts'
 import { Place } from '../stronghold.ts'
-import type { Ended } from '../stronghold.ts'
+import type { Ended, Running } from '../stronghold.ts'
 
 const LONG = { timeout: 180_000 }
 const VERIFY_RECEIPT = fileURLToPath(
@@ -63,7 +65,7 @@ afterAll(() => {
 })
 
 /** Asks for an SSH signature in the background; resolves when it waits for a person. */
-async function asking(name: string, ...more: string[]): Promise<{ ended: Promise<Ended> }> {
+async function asking(name: string, ...more: string[]): Promise<Running> {
   const before = (at('status --json').json as { pending: number }).pending
   const line = `sign home:release/app --in ${name} --out ${name}.sig`
   const running = place.start('ci', [...line.split(' '), ...more])
@@ -198,27 +200,23 @@ describe('a request that is not granted', () => {
     expect((await waiting.ended).exit).toBe(0)
   })
 
-  test(
-    'survives that the server is killed and started again, and that the requester goes away',
-    LONG,
-    async () => {
-      writeFileSync(place.path('kept'), 'z')
-      const left = place.run('ci', 'sign home:release/app --in kept --out kept.sig --no-wait')
-      const request = /request wait (home:q-[0-9a-z]+)/.exec(left.stderr)?.[1] ?? ''
-      server.running.process.kill('SIGKILL')
-      await server.running.ended
-      expect(place.run('ci', 'pub home:release/app').exit).toBe(8)
-      const [, , , , port = ''] = (server.addrs[0] ?? '').split('/')
-      server = { ...(await place.up('home', '--listen', `/ip4/127.0.0.1/tcp/${port}`)) }
-      at('approve')
-      expect(ci(['request', 'wait', request]).stderr).toContain('wrote')
-      writeFileSync(
-        place.path('signers'),
-        ci('pub home:release/app --format allowed-signers').stdout,
-      )
-      expect(readFileSync(place.path('kept.sig'), 'utf8')).toContain('BEGIN SSH SIGNATURE')
-    },
-  )
+  test('survives that both are killed while it waits: server and requester', LONG, async () => {
+    writeFileSync(place.path('kept'), 'z')
+    const waiting = await asking('kept')
+    waiting.process.kill('SIGKILL')
+    await waiting.ended
+    server.running.process.kill('SIGKILL')
+    await server.running.ended
+    expect(place.run('ci', 'pub home:release/app').exit).toBe(8)
+    const [, , , , port = ''] = (server.addrs[0] ?? '').split('/')
+    server = { ...(await place.up('home', '--listen', `/ip4/127.0.0.1/tcp/${port}`)) }
+    at('approve')
+    const own = locateHome({ env: {}, cwd: place.folder, userHome: place.folder }, 'ci')
+    const left = readRequests(own).find(({ delivery }) => delivery.out === place.path('kept.sig'))
+    expect(ci(`request wait home:${left?.id ?? ''}`).stderr).toContain('wrote')
+    writeFileSync(place.path('signers'), ci('pub home:release/app --format allowed-signers').stdout)
+    expect(readFileSync(place.path('kept.sig'), 'utf8')).toContain('BEGIN SSH SIGNATURE')
+  })
 
   test('again under its id gives the same bytes; another under it is a conflict', LONG, () => {
     const id = createHash('sha256').update('an id').digest('hex').slice(0, 32)
