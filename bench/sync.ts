@@ -15,16 +15,23 @@ import type { Node } from '@stronghold/p2p'
 import { fetchSyncKey, runSync, serveSync } from '@stronghold/remote'
 import { createVault } from '@stronghold/vault'
 
+import { drawBars } from './chart.ts'
 import type { BenchOptions } from './options.ts'
 import { circumstances } from './results.ts'
+import type { Circumstances, Summary } from './results.ts'
 import { startRsync } from './sync/rsync.ts'
 
 const CHANGED = 10
 const STEPS = 16
+const FIRST = 'The first time'
+const AGAIN = 'Again, nothing new'
+const SOME = `Again, ${CHANGED} changed`
 
 /** One line of the table. */
 interface Line {
-  readonly what: string
+  readonly who: 'Stronghold' | 'rsync over ssh'
+  /** What was done, in the same words for both. */
+  readonly step: string
   readonly ms: number
   readonly bytes: number
   readonly roundTrips?: number
@@ -50,11 +57,8 @@ export async function run(options: BenchOptions): Promise<void> {
     const lines = await ours(folder, count)
     const beside = await theirs(folder, count, (lines[0]?.bytes ?? 0) / count)
     const all = Array.isArray(beside) ? [...lines, ...beside] : lines
-    for (const { what, ms, bytes, roundTrips, cpuMs } of all) {
-      const rest = roundTrips === undefined ? '' : `${roundTrips} round trips, `
-      const cpu =
-        cpuMs === undefined ? '' : `, ${Math.round(cpuMs)} ms of processor time, both sides`
-      console.log(`${what}: ${rest}${(bytes / 1000).toFixed(1)} kB, ${Math.round(ms)} ms${cpu}`)
+    for (const row of [['', '', 'kB', 'trips', 'ms', 'CPU ms'], ...all.map(cells)]) {
+      console.log(row.map((cell, at) => (at < 2 ? cell.padEnd(26) : cell.padStart(9))).join(''))
     }
     if (!Array.isArray(beside)) console.log(`left out: rsync over ssh: no ${beside.missing}`)
     const into = options.quick ? results : fileURLToPath(new URL('results/', import.meta.url))
@@ -62,10 +66,43 @@ export async function run(options: BenchOptions): Promise<void> {
       `${into}sync.json`,
       `${JSON.stringify({ ...about, count, lines: all }, null, 2)}\n`,
     )
-    console.log(`wrote ${into}sync.json`)
+    writeFileSync(`${into}sync.svg`, drawn(about, count, all))
+    console.log(`wrote ${into}sync.json and sync.svg`)
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+function cells({ who, step, ms, bytes, roundTrips, cpuMs }: Line): string[] {
+  const cpu = cpuMs === undefined ? '' : String(Math.round(cpuMs))
+  return [step, who, (bytes / 1000).toFixed(1), String(roundTrips ?? ''), ms.toFixed(0), cpu]
+}
+
+function drawn(
+  { machine, runtime, date, command }: Circumstances,
+  count: number,
+  lines: readonly Line[],
+): string {
+  const once = (value: number): Summary => ({ median: value, min: value, max: value })
+  const steps = [...new Set(lines.map(({ step }) => step))]
+  const groups = steps.flatMap((step) =>
+    (['ms', 'kB'] as const).map((unit) => ({
+      title: step,
+      subtitle: `${unit}, less is better`,
+      bars: lines
+        .filter((line) => line.step === step)
+        .map(({ who, ms, bytes }) => ({
+          label: who,
+          kind: who === 'Stronghold' ? ('own' as const) : ('other' as const),
+          ...once(unit === 'ms' ? ms : bytes / 1000),
+        })),
+    })),
+  )
+  return drawBars(`Two Strongholds in step, ${count.toLocaleString('en')} keys`, groups, [
+    'Stronghold: each record sealed from vault to vault, decided by rules, audited and synced on both sides, in one process.',
+    'rsync over ssh: as many files with as many bytes, as they are, synced. All on loopback, once, one after the other.',
+    `${machine.cores} × ${machine.cpu}, ${machine.system}, Node.js ${runtime.node}, ${date}: ${command}`,
+  ])
 }
 
 async function ours(folder: string, count: number): Promise<Line[]> {
@@ -99,12 +136,12 @@ async function ours(folder: string, count: number): Promise<Line[]> {
     }))
     await home.guard.owner.run(steps)
   }
-  const lines = [await timed(`first, ${count} keys`, home), await timed('again, nothing new', home)]
+  const lines = [await timed(FIRST, home), await timed(AGAIN, home)]
   for (let at = 0; at < CHANGED; at++) {
     const input = { key: `key/${at * Math.floor(count / CHANGED)}` }
     await home.guard.owner.run([{ procedure: 'rotate', version: 1, input }])
   }
-  lines.push(await timed(`again, ${CHANGED} keys changed`, home))
+  lines.push(await timed(SOME, home))
   for (const one of closing) one[Symbol.dispose]()
   for (const { node, guard } of [home, away]) {
     await node.stop()
@@ -122,14 +159,14 @@ async function side(folder: string, name: string): Promise<Side> {
   return { name, node, guard: openGuard({ vault, peer: node.peer }) }
 }
 
-async function timed(what: string, { node, guard }: Side): Promise<Line> {
+async function timed(step: string, { node, guard }: Side): Promise<Line> {
   const startMs = performance.now()
   const before = process.cpuUsage()
   const { roundTrips, bytes, inStep } = await runSync(node, guard, 'away')
   const { user, system } = process.cpuUsage(before)
-  if (!inStep) throw new Error(`${what}: not in step`)
+  if (!inStep) throw new Error(`${step}: not in step`)
   const ms = performance.now() - startMs
-  return { what, ms, bytes, roundTrips, cpuMs: (user + system) / 1000 }
+  return { who: 'Stronghold', step, ms, bytes, roundTrips, cpuMs: (user + system) / 1000 }
 }
 
 async function theirs(
@@ -146,15 +183,15 @@ async function theirs(
     for (const one of [from, to]) mkdirSync(one)
     for (let index = 0; index < count; index++) writeFileSync(file(index), fill())
     const lines: Line[] = []
-    const add = async (what: string): Promise<void> => {
-      lines.push({ what: `rsync over ssh: ${what}`, ...(await rsync.run(from, to)) })
+    const add = async (step: string): Promise<void> => {
+      lines.push({ who: 'rsync over ssh', step, ...(await rsync.run(from, to)) })
     }
-    await add(`first, ${count} files`)
-    await add('again, nothing new')
+    await add(FIRST)
+    await add(AGAIN)
     for (let at = 0; at < CHANGED; at++) {
       writeFileSync(file(at * Math.floor(count / CHANGED)), fill())
     }
-    await add(`again, ${CHANGED} files changed`)
+    await add(SOME)
     return lines
   } finally {
     rsync.close()
