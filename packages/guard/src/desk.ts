@@ -18,16 +18,18 @@ import type { Book } from './book.ts'
 import { decideOn, reachOf, useOf } from './deciding.ts'
 import type { BoundRecord, Decided, DecidedStep, Reach } from './deciding.ts'
 import type { Asker, Choice, PeerRequest, PeerStep } from './doors.ts'
-import { requestHash, resultHash } from './hashes.ts'
+import { resultHash } from './hashes.ts'
 import type { HeldRequest, KeptAnswer } from './held.ts'
 import type { OpenedNote } from './intake.ts'
 import type { Journal } from './journal.ts'
 import type { GuardLimits } from './limits.ts'
 import type { Ledger } from './ledger.ts'
+import { RequestMolds } from './molds.ts'
 import { encodeLeaf } from './receipts.ts'
 import { isGrantable } from './rules/decide.ts'
 import { explain } from './rules/explain.ts'
 import type { PrintContext } from './rules/print.ts'
+import { sha256 } from './sha256.ts'
 import type { Trail } from './trail.ts'
 
 /** What a transaction of the desk works on. */
@@ -80,6 +82,7 @@ export class Desk {
   readonly #ledger: Ledger
   readonly #trail: Trail
   readonly #limits: Readonly<GuardLimits>
+  readonly #requests = new RequestMolds()
 
   constructor(init: DeskInit) {
     this.#vault = init.vault
@@ -349,7 +352,8 @@ export class Desk {
     const { formats, touched } = reach
     const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
     const said = { vault: this.#vaultId, peer, id, steps, footprint, formats, reason, timeoutMs }
-    const hash = requestHash(said)
+    // As `requestHash`, of requests that are mostly alike.
+    const hash = sha256(this.#requests.encode(said))
     const deadline = expiresAtMs ?? work.tx.nowMs + Math.min(timeoutMs, this.#limits.maxTimeoutMs)
     const decided = this.#decide(work, peer, reach, hash, deadline)
     // What is not marked for others is never run for them, whatever a rule says.

@@ -9,7 +9,7 @@ import { VaultError } from '@stronghold/vault'
 import type { OpenVault, VaultTransaction } from '@stronghold/vault'
 
 import { firstHead, nextHead } from './audit/chain.ts'
-import { decodeEntry, encodeEntry } from './audit/entry.ts'
+import { decodeEntry } from './audit/entry.ts'
 import type { AuditEvent, AuditFacts, NewEntry } from './audit/entry.ts'
 import { exportHead, exportLine } from './audit/export.ts'
 import { DenialBuckets, Tally } from './audit/quiet.ts'
@@ -22,6 +22,7 @@ import { Journal } from './journal.ts'
 import { KINDS } from './kinds.ts'
 import { MAX_AUDIT_PAGE_LENGTH, MAX_CHECKPOINTS } from './limits.ts'
 import type { GuardLimits } from './limits.ts'
+import { EntryMolds } from './molds.ts'
 
 /** Most entries that are given at once. */
 const MAX_LISTED = 10_000
@@ -49,6 +50,7 @@ export class Trail {
   readonly #limits: Readonly<GuardLimits>
   readonly #strangers = new Tally()
   readonly #denials = new DenialBuckets()
+  readonly #molds = new EntryMolds()
   #head: Uint8Array
   #bytes: number
   #length: number
@@ -88,7 +90,7 @@ export class Trail {
 
   /** @param kept - bytes of the budget that this entry may not take */
   #append(tx: VaultTransaction, journal: Journal, written: NewEntry, kept: number): number {
-    const entry = encodeEntry(written)
+    const entry = this.#molds.encode(written)
     const room = this.#limits.maxAuditBytes - kept
     if (this.#bytes + entry.byteLength > room) {
       throw new VaultError('resource_exhausted', 'Cannot write audit: it is full', {
