@@ -9,8 +9,8 @@ import { createCipheriv } from 'node:crypto'
 /** Up to this size the allocator gives back first what came last (glibc's cache of a thread ends at 1032 bytes). */
 export const PIECE_BYTES = 1000
 
-const NO_KEY = new Uint8Array(32)
-const NO_COUNTER = new Uint8Array(16)
+/** One for all, with a key that is none: it remembers nothing of use, and to make one costs as much as to decipher. */
+const ERASER = createCipheriv('aes-256-ctr', new Uint8Array(32), new Uint8Array(16))
 const NOTHING = new Uint8Array(PIECE_BYTES)
 
 /**
@@ -18,9 +18,7 @@ const NOTHING = new Uint8Array(PIECE_BYTES)
  * anything else asks for memory of that size.
  */
 export function overwritePieces(bytes: number): void {
-  const cipher = createCipheriv('aes-256-ctr', NO_KEY, NO_COUNTER)
   const last = bytes % PIECE_BYTES
-  if (last > 0) cipher.update(NOTHING.subarray(0, last))
-  if (bytes >= PIECE_BYTES) cipher.update(NOTHING)
-  cipher.final()
+  if (last > 0) ERASER.update(NOTHING.subarray(0, last))
+  if (bytes >= PIECE_BYTES) ERASER.update(NOTHING)
 }
