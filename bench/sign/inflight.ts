@@ -1,4 +1,5 @@
 /** So many questions under way at once, for a while: how many are answered, and how long one takes. It knows no question. */
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** What was found. */
 export interface Pace {
@@ -8,11 +9,12 @@ export interface Pace {
   readonly p99Ms: number
 }
 
-/** Asks until the time is over, the next as soon as one is answered. */
+/** Asks until the time is over, the next as soon as one is answered, or after a pause. */
 export async function pace(
   ask: () => void | Promise<void>,
   atOnce: number,
   forMs: number,
+  pauseMs = 0,
 ): Promise<Pace> {
   const timesMs: number[] = []
   const beganMs = performance.now()
@@ -22,6 +24,7 @@ export async function pace(
       const askedMs = performance.now()
       await ask()
       timesMs.push(performance.now() - askedMs)
+      if (pauseMs > 0) await delay(pauseMs)
     } while (performance.now() < untilMs)
   }
   await Promise.all(Array.from({ length: atOnce }, worker))

@@ -35,6 +35,9 @@ export type Told =
   | { done: true }
   | { error: string }
 
+/** A peer that pings all the time is cut off. */
+const PING_PAUSE_MS = 50
+
 const [, , role = '', folder = ''] = process.argv
 const { asker, server } =
   role === 'serve'
@@ -76,7 +79,7 @@ async function obey(order: Order): Promise<Told> {
       if (ask === undefined || asker === undefined) throw new Error(`nobody asks ${whom}`)
       const [found, ping] = await Promise.all([
         pace(ask, atOnce, forMs),
-        pace(() => asker.ping(), 1, forMs),
+        pace(() => asker.ping(), 1, forMs, PING_PAUSE_MS),
       ])
       return { pace: found, ping }
     }

@@ -32,6 +32,7 @@ export interface Responsive {
 const SIGNATURES = 64
 /** In flight where a peer sends as fast as it can: each is one frame to the side that serves. */
 const FLOOD = 512
+const WARM_MS = 500
 const PING_MS = 50
 const LIST_MS = 200
 
@@ -43,6 +44,10 @@ export async function responsive(
   at: { readonly socket: string; readonly token: string },
   forMs: number,
 ): Promise<Responsive> {
+  // Connected, and compiled.
+  for (const whom of ['channel', 'stronghold']) {
+    await ask({ do: 'measure', whom, atOnce: SIGNATURES, forMs: WARM_MS })
+  }
   const [asked, stretched] = await Promise.all([
     ask({ do: 'ping', whom: 'stronghold', atOnce: SIGNATURES, forMs }),
     serve({ do: 'stretch', forMs }),
