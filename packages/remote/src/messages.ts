@@ -264,11 +264,10 @@ export interface PairMessage {
   readonly proof: Uint8Array
 }
 
-/** Whether it was taken, and then the other side's proof. */
+/** It was taken; the other side's proof. */
 export interface PairAnswerMessage {
-  readonly paired: boolean
   /** 32 bytes. */
-  readonly proof?: Uint8Array | undefined
+  readonly proof: Uint8Array
   /** What the asker is called there: a claim. */
   readonly name?: string | undefined
 }
@@ -281,7 +280,6 @@ export const pairRequest: Message<PairMessage> = z.strictObject({
 
 /** `pair`, as it is answered. */
 export const pairAnswer: Message<PairAnswerMessage> = z.strictObject({
-  paired: z.boolean(),
-  proof: bytes(32, 32).optional(),
+  proof: bytes(32, 32),
   name: z.string().max(MAX_NAME_LENGTH).optional(),
 })

@@ -63,15 +63,11 @@ export async function joinPairing(
   try {
     answer = await client.pair(message, options)
   } catch (error) {
-    const closed =
-      isP2pError(error, 'unimplemented') ||
-      (isP2pError(error, 'permission_denied') && error.layer === 'firewall')
-    throw closed ? refused(error) : fromP2p(error)
+    const isRefused = isP2pError(error, 'unimplemented') || isP2pError(error, 'permission_denied')
+    throw isRefused ? refused(error) : fromP2p(error)
   }
-  const { proof } = answer
-  if (!answer.paired || proof === undefined) throw refused()
   // Also the other side proves it: else whoever sits at a wrong address could have itself taken for the right one.
-  if (!equalBytes(proof, await proofOf(secret, pairProofBytes('opened', peers)))) {
+  if (!equalBytes(answer.proof, await proofOf(secret, pairProofBytes('opened', peers)))) {
     throw new RemoteError('unauthenticated', 'Cannot join peer: it does not hold the ticket', {
       ran: 'yes',
     })
@@ -97,10 +93,10 @@ function copied(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes)
 }
 
-function refused(cause?: unknown): RemoteError {
+function refused(cause: unknown): RemoteError {
   return new RemoteError(
     'permission_denied',
     'Cannot join peer: it does not take the ticket, which is used, over or another one',
-    { reason: 'ticket_refused', ...(cause === undefined ? {} : { cause }) },
+    { reason: 'ticket_refused', cause },
   )
 }

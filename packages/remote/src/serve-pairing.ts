@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '@stronghold/core'
 import type { NetworkDoor, PairAnswer } from '@stronghold/guard'
+import { P2pError } from '@stronghold/p2p'
 import type { Node, PeerId } from '@stronghold/p2p'
 
 import { systemTimers } from './line.ts'
@@ -111,11 +112,20 @@ class Pairing implements PairingService {
     )
     if (kept !== undefined) return kept.answer
     const answer: PairAnswer = await this.#guard.network.pair({ peer, connection }, ticket, proof)
-    if (!answer.paired) return { paired: false }
+    if (!answer.paired) throw notTaken()
     const untilMs = this.#timers.nowMs() + KEEP_PAIRING_MS
-    const said = { paired: true, proof: answer.proof, name: answer.name }
+    const said = { proof: answer.proof, name: answer.name }
     this.#kept = [...this.#kept, { peer, message, answer: said, untilMs }].slice(-MAX_KEPT_PAIRINGS)
     this.#offer()
     return said
   }
+}
+
+/** Nothing is kept of it, as of what never ran: strangers may not fill what is kept of those who are known. */
+function notTaken(): P2pError {
+  return new P2pError('permission_denied', 'Cannot pair: the ticket is not taken', {
+    layer: 'handler',
+    ran: 'no',
+    reason: 'ticket_refused',
+  })
 }

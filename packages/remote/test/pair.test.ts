@@ -58,7 +58,10 @@ test('wrong proofs are refused, and ten of them close a ticket', async () => {
   for (let wrong = 0; wrong < 10; wrong++) {
     expect(await all.guard.owner.tickets()).toMatchObject([{ wrong }])
     const proof = new Uint8Array(32).fill(wrong)
-    expect(await client.pair({ ticket: id, proof })).toEqual({ paired: false })
+    expect(await failure(client.pair({ ticket: id, proof }))).toMatchObject({
+      ...REFUSED,
+      ran: 'no',
+    })
   }
   expect(await all.guard.owner.tickets()).toEqual([])
   expect(await failure(joinPairing(box, ticket))).toMatchObject(REFUSED)
