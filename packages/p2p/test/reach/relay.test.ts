@@ -269,7 +269,9 @@ test.each<[string, object]>([
   ['a quota of everybody that is none', { serve: { quota: { circuits: -1 } } }],
 ])('%s in relay is refused', async (_, relay) => {
   await using network = memoryNetwork()
-  await expect(network.createNode({ relay })).rejects.toThrow(/Cannot (set up relays|set a quota|read)/)
+  await expect(network.createNode({ relay })).rejects.toThrow(
+    /Cannot (set up relays|set a quota|read)/,
+  )
 })
 
 test('a relay that names another peer than the one that comes connects nobody', async () => {
