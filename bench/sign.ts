@@ -85,7 +85,8 @@ export async function run(options: BenchOptions): Promise<void> {
     writeFileSync(
       `${into}sign.svg`,
       draw(found, [
-        `Ed25519 over 32 bytes, two processes on loopback; every audit entry is synced before its answer leaves. Bars: median of ${extent.rounds} interleaved rounds; lines: from the least to the most.`,
+        `Ed25519 over 32 bytes, two processes on loopback; every audit entry is synced before its answer leaves.`,
+        `Bars: median of ${extent.rounds} interleaved rounds; lines: from the least to the most.`,
         `${about.machine.cpu}, ${about.machine.cores} cores, ${about.machine.memoryGb} GB, ${about.machine.system}, load ${about.machine.loadAverage.join(' ')} · Node.js ${about.runtime.node} · ${about.date} · ${about.command}`,
       ]),
     )

@@ -30,9 +30,12 @@ const GENERATED: Record<string, () => string> = {
   procedures: proceduresTable,
   reasons: reasonsTable,
   settings: settingsTable,
+  relaySpeed: () => speed('relay', 'Through a relay, ours beside others'),
   shapes: shapesTable,
   sharedOptions: sharedOptionsTable,
+  signSpeed: () => speed('sign', 'Signatures by a key that stays elsewhere, ours beside others'),
   speed: () => speed('p2p', 'Requests between two processes, ours beside others'),
+  syncSpeed: () => speed('sync', 'Two Strongholds in step, beside rsync over ssh'),
   vaultSpeed: () => speed('vault', 'A vault beside the libraries and the disk it stands on'),
 }
 
