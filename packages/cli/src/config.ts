@@ -55,7 +55,7 @@ export const SETTINGS = {
     says: 'bytes that the audit may take up, the last 64 MiB for denying and revoking alone; a full one refuses whatever has to be written',
     schema: z
       .int()
-      .min(80 * 1024 ** 2)
+      .min(64 * 1024 ** 2)
       .max(2 ** 50),
     usual: 4 * 1024 ** 3,
   },
