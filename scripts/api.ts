@@ -3,7 +3,15 @@
  * root. A change of the public surface is a change of a reviewed file. `--write` makes them anew, else a stale or
  * missing one fails. The root entry of p2p must name no type of libp2p's.
  */
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +23,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const write = process.argv.includes('--write')
 const problems: string[] = []
 const scratch = mkdtempSync(join(tmpdir(), 'stronghold-api-'))
+// Where the extractor would keep its reports; ours are written from these, below.
+const kept = join(scratch, 'kept')
+mkdirSync(kept)
 
 for (const file of globSync('packages/*/package.json', { cwd: ROOT }).sort()) {
   const folder = join(ROOT, dirname(file))
@@ -74,7 +85,7 @@ function report(folder: string, mainEntryPointFilePath: string, name: string): v
       apiReport: {
         enabled: true,
         reportFileName: `${name}.api.md`,
-        reportFolder: join(scratch, 'kept'),
+        reportFolder: kept,
         reportTempFolder: scratch,
       },
       docModel: { enabled: false },
