@@ -58,13 +58,24 @@ export function sourceOf(
   return first.key === 'key_file' ? { from: 'key-file', path } : { from: 'file', path }
 }
 
+/** What cannot be done where nobody sits in front to be asked, and what to type then. */
+export interface Unasked {
+  readonly cannot: string
+  readonly hint: string
+}
+
+const UNLOCKING: Unasked = {
+  cannot: 'cannot unlock the vault',
+  hint: 'name a --passphrase-file or --passphrase-fd, or set STRONGHOLD_PASSPHRASE_FILE',
+}
+
 /** Asks a person where nothing else is at hand. @throws `Failure` `locked` where nobody sits in front */
-function terminalOf(io: Io): PersonalTerminal {
+function terminalOf(io: Io, { cannot, hint }: Unasked = UNLOCKING): PersonalTerminal {
   const terminal = io.openTerminal()
   if (terminal !== undefined) return terminal
-  throw new Failure('locked', 'cannot unlock the vault', {
+  throw new Failure('locked', cannot, {
     reason: 'no passphrase is at hand, and there is no terminal to ask on',
-    hint: 'name a --passphrase-file or --passphrase-fd, or set STRONGHOLD_PASSPHRASE_FILE',
+    hint,
   })
 }
 
@@ -141,8 +152,8 @@ export function askOptional(io: Io, slab: Slab, question: string): Secret | unde
  *
  * @throws `Failure` `locked` where nobody is there or the person gives up, `usage` past 1,024 bytes
  */
-export function ask(io: Io, slab: Slab, question: string): Secret {
-  using terminal = terminalOf(io)
+export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Secret {
+  using terminal = terminalOf(io, unasked)
   using room = slab.take(MAX_PASSPHRASE_BYTES + 1)
   const { bytes } = room
   terminal.write(question)

@@ -360,7 +360,7 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
     using slab = new Slab({ bytes: SLAB_BYTES })
     using secret =
       named === undefined
-        ? ask(io, slab, 'Passphrase of the backup: ')
+        ? ask(io, slab, 'Passphrase of the backup: ', UNASKED)
         : named.by === 'identity-file'
           ? readIdentityFile(named.path, slab)
           : readPassphraseFile(named.path, slab)
@@ -467,6 +467,11 @@ async function readerOf(
   return await typed(io, owner, ['Passphrase for the backup: ', 'The same again: '])
 }
 
+const UNASKED = {
+  cannot: 'cannot use the passphrase of the backup',
+  hint: 'name a --backup-passphrase-file, or --recipient and --identity',
+}
+
 /** A passphrase of the person in front, sealed; said twice where a second question is given. */
 async function typed(
   io: Call['io'],
@@ -476,9 +481,9 @@ async function typed(
   const { sealTo, Slab } = await import('@stronghold/vault')
   const { ask } = await import('../passphrase.ts')
   using slab = new Slab({ bytes: SLAB_BYTES })
-  using secret = ask(io, slab, question)
+  using secret = ask(io, slab, question, UNASKED)
   if (again !== undefined) {
-    using second = ask(io, slab, again)
+    using second = ask(io, slab, again, UNASKED)
     if (!equalBytes(secret.bytes, second.bytes)) {
       throw new Failure('usage', 'cannot write the backup', {
         reason: 'the two passphrases differ',

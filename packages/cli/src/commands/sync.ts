@@ -306,12 +306,12 @@ function reportText(call: Pick<Call, 'terminal'>, report: SyncReport): string {
     path === '' ? 'a record without a name here' : remote(path),
     why === undefined ? '' : (WHY[why] ?? why),
   ])
-  const would = report.purpose === 'run' ? '' : 'would be '
   const counts = [
     `${report.compared} compared`,
-    ...(report.sent + report.received === 0
+    // A preview sends nothing: what it found stands above, line by line.
+    ...(report.purpose !== 'run' || report.sent + report.received === 0
       ? []
-      : [`${would}${report.received} received, ${report.sent} sent`]),
+      : [`${report.received} received, ${report.sent} sent`]),
     ...(report.removedHere + report.removedThere === 0
       ? []
       : [`${report.removedHere} gone here, ${report.removedThere} there`]),

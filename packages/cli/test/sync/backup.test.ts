@@ -76,6 +76,9 @@ describe('backup', () => {
     expect((await one.run('backup verify nowhere.age --identity key.txt')).exit).toBe(9)
     expect((await one.run('backup create')).exit).toBe(2)
     expect((await one.run('backup create --to b.age --recipient age1nobody')).exit).toBe(2)
+    const unasked = await one.run('backup verify a.age')
+    expect(unasked.exit).toBe(7)
+    expect(unasked.stderr).toContain('hint: name a --backup-passphrase-file')
     const both = 'backup verify a.age --identity key.txt --backup-passphrase-file key.txt'
     expect((await one.run(both)).exit).toBe(2)
   })
