@@ -130,6 +130,17 @@ describe('an input that was read before', () => {
     }
   })
 
+  test('is not that of another input with the same words in other places', () => {
+    const readings = new Readings(40)
+    const message = new Uint8Array(1)
+    const one = { key: 'x', message, as: { format: 'sshsig', namespace: 'file' } }
+    readings.keep(one, { triples: [], places: [], input: one })
+    expect(readings.again(one)).toBeDefined()
+    expect(readings.again({ key: 'x sshsig file', message })).toBeUndefined()
+    const moved = { key: 'x sshsig', message, as: { format: 'file' } }
+    expect(readings.again(moved)).toBeUndefined()
+  })
+
   test(`is one of ${MAX_READINGS} at most: the oldest goes`, () => {
     const readings = new Readings(100)
     const asked = (number: number): object => ({ key: `k${number}`, message: new Uint8Array() })
