@@ -1,21 +1,25 @@
 /** A vault that nobody uses locks itself, and the guard in front of it knows. */
 import { manualClock } from '@stronghold/testkit'
 import { createVault, MemoryStore } from '@stronghold/vault'
+import type { Clock, OpenVault } from '@stronghold/vault'
 import { expect, test } from 'vitest'
 
 import { openGuard } from '../src/guard.ts'
 import { CI, HOME, signing, told } from './guard-of.ts'
 
-test('who asks after an idle time is told that it is locked, and the audit says by what', async () => {
-  const clock = manualClock(1_800_000_000_000)
-  const vault = await createVault(
-    {
-      at: new MemoryStore(),
-      credential: { keyFile: new Uint8Array(32).fill(7) },
-      autoLockMs: 60_000,
-    },
+const CREDENTIAL = { keyFile: new Uint8Array(32).fill(7) }
+
+/** A vault that locks itself after a minute without use. */
+function locking(clock: Clock): Promise<OpenVault> {
+  return createVault(
+    { at: new MemoryStore(), credential: CREDENTIAL, autoLockMs: 60_000 },
     { clock },
   )
+}
+
+test('who asks after an idle time is told that it is locked, and the audit says by what', async () => {
+  const clock = manualClock(1_800_000_000_000)
+  const vault = await locking(clock)
   await using guard = openGuard({ vault, peer: HOME }, { clock })
   await guard.owner.addPeer(CI.peer, 'ci')
   await guard.owner.addRule({
@@ -29,7 +33,7 @@ test('who asks after an idle time is told that it is locked, and the audit says 
   clock.advance(60_000)
   await expect.poll(async () => (await guard.owner.status()).locked).toBe(true)
   expect(told(await guard.network.submit(CI, signing('x')))).toBe('pending')
-  await vault.unlock({ keyFile: new Uint8Array(32).fill(7) })
+  await vault.unlock(CREDENTIAL)
   await using again = openGuard({ vault, peer: HOME }, { clock })
   const events = (await again.owner.auditEntries()).map(({ event, facts }) => [event, facts['by']])
   expect(events).toContainEqual(['locked', 'idle'])
@@ -37,11 +41,7 @@ test('who asks after an idle time is told that it is locked, and the audit says 
 
 test('what waits for a person keeps no vault open, and waits for it to be unlocked', async () => {
   const clock = manualClock(1_800_000_000_000)
-  const credential = { keyFile: new Uint8Array(32).fill(7) }
-  const vault = await createVault(
-    { at: new MemoryStore(), credential, autoLockMs: 60_000 },
-    { clock },
-  )
+  const vault = await locking(clock)
   await using guard = openGuard({ vault, peer: HOME }, { clock })
   const input = { to: 'release/app', type: 'ed25519' }
   await guard.owner.run([{ procedure: 'generate', version: 1, input }])
@@ -54,21 +54,14 @@ test('what waits for a person keeps no vault open, and waits for it to be unlock
     await Promise.resolve()
   }
   await expect.poll(async () => (await guard.owner.status()).locked).toBe(true)
-  await vault.unlock(credential)
+  await vault.unlock(CREDENTIAL)
   await using again = openGuard({ vault, peer: HOME }, { clock })
   expect(await again.owner.approvals()).toHaveLength(1)
 })
 
 test('to ask how things stand is no use: whoever looks every second keeps no vault open', async () => {
   const clock = manualClock(1_800_000_000_000)
-  const vault = await createVault(
-    {
-      at: new MemoryStore(),
-      credential: { keyFile: new Uint8Array(32).fill(7) },
-      autoLockMs: 60_000,
-    },
-    { clock },
-  )
+  const vault = await locking(clock)
   await using guard = openGuard({ vault, peer: HOME }, { clock })
   const { head } = await guard.owner.status()
   for (let second = 0; second < 60; second++) {

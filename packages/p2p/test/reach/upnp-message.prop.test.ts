@@ -9,8 +9,8 @@ import {
   readSearchAnswer,
   searchMessages,
 } from '../../src/reach/upnp-message.ts'
+import { INPUTS, mangled, numbers } from './malformed.ts'
 
-const INPUTS = process.env['STRONGHOLD_LONG'] === '1' ? 5_000_000 : 200_000
 const AT = new URL('http://192.168.1.1:5000/rootDesc.xml')
 
 const ANSWER = encodeUtf8(
@@ -66,16 +66,10 @@ test(`${INPUTS.toLocaleString('en')} malformed answers are ignored`, () => {
     [(bytes) => readCallAnswer(500, bytes), FAULT],
     [(bytes) => readCallAnswer(200, bytes), VALUES],
   ]
-  let state = 42
-  const random = (below: number): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
-  }
+  const random = numbers()
   for (const [read, seed] of readers) {
     for (let i = 0; i < INPUTS / readers.length; i++) {
-      const bytes = seed.slice(0, 1 + random(seed.byteLength))
-      for (let flips = random(4); flips >= 0; flips--) bytes[random(bytes.length)] = random(130)
-      read(bytes)
+      read(mangled(seed, random, 130))
     }
   }
 })
