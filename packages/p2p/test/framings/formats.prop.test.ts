@@ -93,7 +93,7 @@ const KINDS: (keyof typeof FRAMINGS)[] = LONG ? ['original', 'json', 'cbor'] : [
 describe.each(KINDS)('%s', (kind) => {
   plain(
     `${COUNT} malformed messages: read within the limits or refused, nothing else`,
-    { timeout: 600_000 },
+    { timeout: LONG ? 3_600_000 : 600_000 },
     () => {
       let seed = 12_345
       const random = (below: number): number => {
