@@ -20,8 +20,10 @@ import type { Taken } from './upgraders.ts'
 
 leavesNoSockets()
 
+// A test that cuts nobody off for being slow leaves everybody time, however busy the machine is.
+const HURRIED = { handshakeTimeoutMs: 200 }
 const limits = resolveLimits({
-  handshakeTimeoutMs: 200,
+  handshakeTimeoutMs: 15_000,
   maxPendingInbound: 8,
   maxPendingPerAddress: 4,
   maxWebSocketMessageBytes: 10_000,
@@ -180,6 +182,8 @@ test('maxUpgradeRequestBytes: a longer head is answered 431', async () => {
 })
 
 test('handshakeTimeoutMs: who sends a request too slowly, or none, is cut off', async () => {
+  await listener.close()
+  await listenOn('/ip4/127.0.0.1/tcp/0/ws', HURRIED)
   const silent = new Client()
   const slow = new Client()
   const drip = setInterval(() => slow.send('GET / HTTP/1.1\r\nX: a'), 20)
@@ -187,7 +191,9 @@ test('handshakeTimeoutMs: who sends a request too slowly, or none, is cut off', 
   expect(await silent.over).toBe('')
   await slow.over
   clearInterval(drip)
-  expect(performance.now() - started).toBeGreaterThan(limits.handshakeTimeoutMs * 0.9)
+  expect(performance.now() - started).toBeGreaterThan(HURRIED.handshakeTimeoutMs * 0.9)
+  await listener.close()
+  await listenOn('/ip4/127.0.0.1/tcp/0/ws')
 })
 
 test('maxPendingPerAddress: idle sockets of one address leave room for another', async () => {
@@ -204,7 +210,9 @@ test('maxPendingInbound: nor do idle sockets of many addresses add up to more', 
   const idle = Array.from({ length: 20 }, (_, i) => new Client(`127.0.1.${1 + i}`))
   const first = await Promise.all(idle.map(({ socket }) => settled(socket)))
   expect(first.filter((open) => open)).toHaveLength(limits.maxPendingInbound)
+  for (const { socket } of idle) socket.resetAndDestroy()
   await Promise.all(idle.map(({ over }) => over))
+  await turns(30)
 })
 
 /** Whether the server still has it some turns after it connected. */
@@ -297,12 +305,14 @@ test('pings are answered, and a peer that reads no answer does not grow the queu
 
 test('a TLS port: plain bytes, a plain upgrade and silence are cut off', async () => {
   await listener.close()
-  await listenOn('/ip4/127.0.0.1/tcp/0/tls/ws')
+  await listenOn('/ip4/127.0.0.1/tcp/0/tls/ws', HURRIED)
   const plain = new Client().send(UPGRADE)
   const zeros = new Client().send('\0'.repeat(1000))
   const silent = new Client()
   await Promise.all([plain.over, zeros.over, silent.over])
   expect(upgrader.inbound).toEqual([])
+  await listener.close()
+  await listenOn('/ip4/127.0.0.1/tcp/0/ws')
 })
 
 test('a dial to a server that is none is unavailable', async () => {
