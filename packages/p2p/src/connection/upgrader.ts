@@ -77,12 +77,6 @@ export interface UpgraderInit {
   securities: readonly Security[]
   limits: P2pLimits
   admission: Admission
-  /**
-   * Whether a channel's first message leaves together with its proposal, which saves a round trip. TLS that waits for
-   * the answer runs on the socket itself instead of on a pipe, which is quicker from then on. `connectMs` is how long
-   * the dial took until now. Default: always, but for TLS on TCP within `NEAR_MS`.
-   */
-  sendsAhead?: (protocol: string, connectMs: number) => boolean
   /** Protocols that inbound streams may speak. */
   offers: (protocol: string, info: ConnectionInfo) => boolean
   /** Takes a negotiated inbound stream as a pipe; false leaves it to libp2p. */
@@ -119,7 +113,10 @@ export interface P2pUpgrader extends Upgrader {
 /** Dials raw and calls `upgrader.upgradeOutbound`. */
 export type DialAttempt = (upgrader: Upgrader, signal: AbortSignal) => Promise<Connection>
 
-/** Ours: a peer that is this near is worth one more round trip, once, for quicker TLS ever after. */
+/**
+ * Ours: how long TLS on TCP waits for the answer to its proposal. TLS that has it runs on the socket itself instead of on
+ * a pipe, which is quicker for every message after that.
+ */
 const NEAR_MS = 3
 
 /** The `reason` of an outbound upgrade that may succeed on a new connection, step by step. */
@@ -165,14 +162,13 @@ class PipeUpgrader implements P2pUpgrader {
   async dial(attempt: DialAttempt, signal: AbortSignal): Promise<Connection> {
     const { dialTimeoutMs } = this.#init.limits
     const time = this.#limit(dialTimeoutMs, 'Cannot dial: it took too long', signal)
-    const startedMs = this.#clock.nowMs()
     try {
       try {
-        return await attempt(this.#dialer(true, startedMs), time.signal)
+        return await attempt(this.#dialer(true), time.signal)
       } catch (error) {
         if (!isP2pError(error) || error.reason !== REFUSED_AHEAD) throw error
         time.signal.throwIfAborted()
-        return await attempt(this.#dialer(false, startedMs), time.signal)
+        return await attempt(this.#dialer(false), time.signal)
       }
     } finally {
       time.clear()
@@ -200,7 +196,7 @@ class PipeUpgrader implements P2pUpgrader {
   }
 
   upgradeOutbound(connection: MultiaddrConnection, options: Options): Promise<Connection> {
-    return this.#upgradeOutbound(connection, options, true, Infinity)
+    return this.#upgradeOutbound(connection, options, true)
   }
 
   async upgradeInbound(connection: MultiaddrConnection, options: Options): Promise<void> {
@@ -211,7 +207,6 @@ class PipeUpgrader implements P2pUpgrader {
       direction: 'inbound',
       initiator: false,
       ahead: false,
-      connectMs: 0,
       // Only a relay says who is coming, and it is not believed: the handshake has to show the same peer.
       expected: expectedPeer(connection.remoteAddr),
     }
@@ -236,10 +231,10 @@ class PipeUpgrader implements P2pUpgrader {
   }
 
   /** What one attempt of a dial is handed. */
-  #dialer(ahead: boolean, startedMs: number): Upgrader {
+  #dialer(ahead: boolean): Upgrader {
     return {
       upgradeOutbound: (connection: MultiaddrConnection, options: Options) =>
-        this.#upgradeOutbound(connection, options, ahead, this.#clock.nowMs() - startedMs),
+        this.#upgradeOutbound(connection, options, ahead),
       upgradeInbound: (connection: MultiaddrConnection, options: Options) =>
         this.upgradeInbound(connection, options),
       createInboundAbortSignal: (signal) => this.createInboundAbortSignal(signal),
@@ -252,7 +247,6 @@ class PipeUpgrader implements P2pUpgrader {
     connection: MultiaddrConnection,
     options: Options,
     ahead: boolean,
-    connectMs: number,
   ): Promise<Connection> {
     // A transport with encryption and streams of its own needs nothing of what is done here.
     if (isSecured(options)) return this.#stock.upgradeOutbound(connection, options)
@@ -263,7 +257,6 @@ class PipeUpgrader implements P2pUpgrader {
       direction: 'outbound',
       initiator: options.initiator !== false,
       ahead,
-      connectMs,
       expected,
     }
     const admitted = this.#init.admission.outbound(hostOf(connection.remoteAddr), expected)
@@ -326,8 +319,7 @@ class PipeUpgrader implements P2pUpgrader {
 
   async #secure(raw: Raw, pipe: Pipe, signal: AbortSignal): Promise<Chosen> {
     const { securities, limits } = this.#init
-    if (raw.initiator && raw.ahead && this.#sendsAhead(raw))
-      return this.#secureAhead(raw, pipe, signal)
+    if (raw.initiator && raw.ahead) return this.#secureAhead(raw, pipe, signal)
     let spent = 0
     const negotiate = {
       limits,
@@ -348,27 +340,25 @@ class PipeUpgrader implements P2pUpgrader {
     return { protocol, secured }
   }
 
-  #sendsAhead({ connection, connectMs }: Raw): boolean {
-    const { protocol } = this.#preferred
-    const { sendsAhead } = this.#init
-    if (sendsAhead !== undefined) return sendsAhead(protocol, connectMs)
-    if (protocol !== TLS_PROTOCOL || connectMs > NEAR_MS) return true
-    return transportOf(namesOf(connection.remoteAddr)) !== 'tcp'
-  }
-
   /** The first handshake message leaves together with the proposal, and nobody waits for the answer to that. */
   async #secureAhead(raw: Raw, pipe: Pipe, signal: AbortSignal): Promise<Chosen> {
     const security = this.#preferred
     const { protocol } = security
+    const answered = Promise.withResolvers<undefined>()
     let agreed = false
     const ahead = selectLazily(pipe, protocol, {
       limits: this.#init.limits,
       onSettled: (error) => {
         agreed = error === undefined
+        answered.resolve(undefined)
       },
     })
+    const onSocket =
+      protocol === TLS_PROTOCOL && transportOf(namesOf(raw.connection.remoteAddr)) === 'tcp'
     try {
-      const secured = await security.secureOutbound(ahead, this.#secureOptions(raw, signal, 0))
+      if (onSocket) await this.#waitNear(ahead, answered.promise)
+      const options = this.#secureOptions(raw, signal, 0)
+      const secured = await security.secureOutbound(onSocket && agreed ? pipe : ahead, options)
       return { protocol, secured }
     } catch (cause) {
       if (agreed || signal.aborted) throw cause
@@ -378,6 +368,21 @@ class PipeUpgrader implements P2pUpgrader {
         { layer: 'security', reason: REFUSED_AHEAD, cause },
       )
     }
+  }
+
+  /** Sends the proposal and waits for its answer, as long as a peer nearby takes. */
+  async #waitNear(ahead: Pipe, answered: Promise<undefined>): Promise<void> {
+    const late = Promise.withResolvers<undefined>()
+    // An answer that is there already is read between two timers, however late the first of them is.
+    let stop = this.#clock.setTimer(NEAR_MS - 1, () => {
+      stop = this.#clock.setTimer(1, () => {
+        late.resolve(undefined)
+      })
+    })
+    ahead.resume()
+    await Promise.race([answered, late.promise])
+    stop()
+    ahead.pause()
   }
 
   #secureOptions(raw: Raw, signal: AbortSignal, spent: number): SecureOptions {
@@ -495,7 +500,6 @@ interface Raw {
   /** Whether proposals may go ahead of their answers. */
   ahead: boolean
   /** How long the dial took until the raw connection stood. */
-  connectMs: number
   expected: PeerId | undefined
 }
 

@@ -22,19 +22,11 @@ async function settle(): Promise<void> {
 }
 
 /** One-way trips until the first answer of an application, of which opening the TCP connection would be two more. */
-async function tripsToFirstAnswer(
-  securities: (identity: Identity) => Security[],
-  sendsAhead = true,
-): Promise<number> {
+async function tripsToFirstAnswer(securities: (identity: Identity) => Security[]): Promise<number> {
   const clock = manualClock()
   const transport = memory(new MemoryHub({ latencyMs: ONE_WAY_MS, clock }))
   await using alice = await ourNode({ transport, securities, clock, listen: ['/memory/alice'] })
-  await using bob = await ourNode({
-    transport,
-    securities,
-    clock,
-    upgrader: { sendsAhead: () => sendsAhead },
-  })
+  await using bob = await ourNode({ transport, securities, clock })
   let answered = false
   const answer = bob.libp2p
     .dial(multiaddr(`/memory/alice/p2p/${alice.identity.peer}`))
@@ -66,10 +58,6 @@ test('the first answer over Noise comes after two round trips, and one for TCP',
 
 test('over TLS it is the same', async () => {
   expect(await tripsToFirstAnswer((identity) => [createTls({ identity })])).toBe(4)
-})
-
-test('a channel that waits for the answer to its proposal takes one round trip more', async () => {
-  expect(await tripsToFirstAnswer((identity) => [createTls({ identity })], false)).toBe(6)
 })
 
 test('a channel that agrees on no muxer costs no round trip more', async () => {

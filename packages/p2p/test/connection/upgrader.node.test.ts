@@ -1,9 +1,15 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+
 import { identify as stockIdentify, identifyPush as stockPush } from '@libp2p/identify'
 import { noise as stockNoise } from '@libp2p/noise'
 import { ping as stockPing } from '@libp2p/ping'
 import { tcp as stockTcp } from '@libp2p/tcp'
 import { tls as stockTls } from '@libp2p/tls'
 import { yamux as stockYamux } from '@libp2p/yamux'
+import { manualClock } from '@stronghold/testkit'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { describe, expect, test } from 'vitest'
 import type { ConnectionEncrypter, IdentifyResult, Libp2p } from '@libp2p/interface'
@@ -18,6 +24,9 @@ import { ourNode } from './_nodes.ts'
 
 const noise = (identity: Identity): Security => createNoise({ identity })
 const tls = (identity: Identity): Security => createTls({ identity })
+
+/** Of `/multistream/1.0.0` and `/tls/1.0.0`, each with its length and newline. */
+const PROPOSAL_BYTES = 20 + 12
 
 type Encrypters = ((components: never) => ConnectionEncrypter)[]
 
@@ -161,6 +170,71 @@ test('two of ours agree on the dialer’s first choice', async () => {
       transport: 'tcp',
     })
     expect(await bob.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
+  }
+})
+
+/** TLS that notes whether it got a pipe that can give out its socket. */
+function watchedTls(onSocket: boolean[]): (identity: Identity) => Security[] {
+  return (identity) => {
+    const real = tls(identity)
+    return [
+      {
+        protocol: real.protocol,
+        secureOutbound: (pipe, options) => {
+          onSocket.push(pipe.takeSocket !== undefined)
+          return real.secureOutbound(pipe, options)
+        },
+        secureInbound: (pipe, options) => real.secureInbound(pipe, options),
+      },
+    ]
+  }
+}
+
+test('TLS over TCP runs on the socket itself when the peer answers at once, else on a pipe', async () => {
+  const listen = ['/ip4/127.0.0.1/tcp/0']
+  await using alice = await ourNode({
+    transport: tcp(),
+    listen,
+    securities: (identity) => [tls(identity)],
+  })
+  const [address] = alice.libp2p.getMultiaddrs()
+  const port = Number(address?.toString().split('/')[4])
+  const clock = manualClock()
+  // Answers nothing before it has more than the proposal: whoever waits for the answer would wait for ever.
+  const proxy = createServer((near) => {
+    let came = 0
+    const far = connect(port, '127.0.0.1')
+    far.pause()
+    near.on('data', (chunk: Buffer) => {
+      came += chunk.byteLength
+      far.write(chunk)
+      if (came > PROPOSAL_BYTES) far.resume()
+      else clock.advance(3)
+    })
+    far.on('data', (chunk) => near.write(chunk))
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      one.on('error', () => {}).on('close', () => other.destroy())
+    }
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const { port: farPort } = proxy.address() as AddressInfo
+  try {
+    const onSocket: boolean[] = []
+    for (const to of [port, farPort]) {
+      await using bob = await ourNode({ transport: tcp(), clock, securities: watchedTls(onSocket) })
+      const connection = await bob.libp2p.dial(
+        multiaddr(`/ip4/127.0.0.1/tcp/${to}/p2p/${alice.identity.peer}`),
+      )
+      expect(connection.encryption).toBe('/tls/1.0.0')
+      expect(await bob.libp2p.services.ping.ping(connection)).toBeGreaterThanOrEqual(0)
+    }
+    expect(onSocket).toEqual([true, false])
+  } finally {
+    proxy.close()
   }
 })
 
