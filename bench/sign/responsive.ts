@@ -2,7 +2,7 @@
  * Whether the two doors still answer while there is much to do: a ping beside passphrases that are stretched and signatures
  * that are made, and the owner's list of what waits beside a peer that sends as fast as it can. Figures with their targets.
  */
-import { connectOwner, readToken } from '@stronghold/guard/owner'
+import { allApprovals, connectOwner, readToken } from '@stronghold/guard/owner'
 
 import { short } from '../results.ts'
 import { pace } from './inflight.ts'
@@ -54,7 +54,7 @@ export async function responsive(
   ])
   const owner = connectOwner(at.socket, readToken(at.token))
   const list = async (): Promise<void> => {
-    await owner.approvals()
+    await allApprovals(owner)
   }
   await list()
   const [flood, listed] = await Promise.all([

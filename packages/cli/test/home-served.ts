@@ -1,5 +1,5 @@
 /** Two machines: a home that serves its vault on loopback and may go and come back, and one that asks it. */
-import { openGuard } from '@stronghold/guard'
+import { allApprovals, openGuard } from '@stronghold/guard'
 import type { Guard, PendingApproval, WrittenRule } from '@stronghold/guard'
 import { createNode } from '@stronghold/p2p'
 import type { Node } from '@stronghold/p2p'
@@ -89,9 +89,9 @@ export class TwoMachines implements AsyncDisposable {
 
   /** What is asked now, once it is there. */
   async asked(): Promise<PendingApproval> {
-    const many = async (): Promise<number> => (await this.guard.owner.approvals()).length
+    const many = async (): Promise<number> => (await allApprovals(this.guard.owner)).length
     await expect.poll(many, { timeout: 15_000 }).toBe(1)
-    const [approval] = await this.guard.owner.approvals()
+    const [approval] = await allApprovals(this.guard.owner)
     if (approval === undefined) throw new Error('nothing is asked')
     return approval
   }

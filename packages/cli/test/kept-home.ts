@@ -2,6 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 
+import { allApprovals } from '@stronghold/guard'
 import type { Answer, Asker, PeerRequest } from '@stronghold/guard'
 import { openKeeper } from '@stronghold/guard/keeper'
 import type { Keeper } from '@stronghold/guard/keeper'
@@ -110,9 +111,9 @@ export class KeptHome implements AsyncDisposable {
     asker: Asker = CI,
     request: PeerRequest = signing('v2.4.0'),
   ): Promise<{ request: PeerRequest; answer: string; id: string }> {
-    const before = new Set((await this.keeper.owner.approvals()).map(({ id }) => id))
+    const before = new Set((await allApprovals(this.keeper.owner)).map(({ id }) => id))
     const answer = told(await this.keeper.network.submit(asker, request))
-    const now = (await this.keeper.owner.approvals()).find(({ id }) => !before.has(id))
+    const now = (await allApprovals(this.keeper.owner)).find(({ id }) => !before.has(id))
     return { request, answer, id: now?.id ?? '' }
   }
 
@@ -123,7 +124,7 @@ export class KeptHome implements AsyncDisposable {
 
   /** Nothing waits any more. */
   async clear(): Promise<void> {
-    const waiting = await this.keeper.owner.approvals()
+    const waiting = await allApprovals(this.keeper.owner)
     if (waiting.length === 0) return
     await this.keeper.owner.decide(
       waiting.map(({ boundHash }) => boundHash),

@@ -1,6 +1,8 @@
 /**
  * What arrives in one turn of the event loop becomes one transaction with a savepoint for each: one that fails is rolled
- * back alone, and all wait for one commit. Nothing is answered before it. It knows nothing of what the work is.
+ * back alone, and all wait for one commit. Nothing is answered before it. Of much that waits at once a transaction takes no
+ * more than half of what is under way, so that those who have their answers ask again while the others are served. It
+ * knows nothing of what the work is.
  */
 import { VaultError } from '@stronghold/vault'
 import type { OpenVault, VaultTransaction } from '@stronghold/vault'
@@ -30,12 +32,17 @@ export interface BatchInit {
   readonly committed: (news: readonly News[]) => void
 }
 
+/** So many are always taken together: a commit of fewer costs each of them more than it waits for the others. */
+const MIN_TAKEN = 16
+
 /** Collects the work of one turn. */
 export class Batch {
   readonly #init: BatchInit
   readonly #journal = new Journal()
   #waiting: Item[] = []
   #scheduled = false
+  /** How many the last transaction took: they are likely to come again. */
+  #taken = 0
 
   constructor(init: BatchInit) {
     this.#init = init
@@ -77,10 +84,13 @@ export class Batch {
     })
   }
 
-  /** Does what waits, now. */
+  /** Does all that waits, now. */
   flush(): void {
-    const items = this.#waiting
-    this.#waiting = []
+    this.#commit(this.#waiting.splice(0))
+  }
+
+  #commit(items: readonly Item[]): void {
+    this.#taken = items.length
     if (items.length === 0) return
     const news: News[] = []
     const leaves: Uint8Array[] = []
@@ -139,9 +149,19 @@ export class Batch {
     // A tick that a microtask asks for comes when no microtask is left: after everything that this turn leads to.
     queueMicrotask(() => {
       process.nextTick(() => {
-        this.#scheduled = false
-        this.flush()
+        this.#take()
       })
+    })
+  }
+
+  #take(): void {
+    const half = Math.ceil((this.#waiting.length + this.#taken) / 2)
+    this.#commit(this.#waiting.splice(0, Math.max(half, MIN_TAKEN)))
+    this.#scheduled = this.#waiting.length > 0
+    if (!this.#scheduled) return
+    // Not before those who were served have heard of it.
+    setImmediate(() => {
+      this.#take()
     })
   }
 }

@@ -9,7 +9,7 @@ import type { Procedure, StepPlaces } from '@stronghold/vault/catalog'
 
 import type { Ask, Standing } from './approvals.ts'
 import { boundHash, ruleHash } from './hashes.ts'
-import type { HashedBinding } from './hashed.ts'
+import type { HashedBinding, HashedRequest } from './hashed.ts'
 import type { Use } from './receipts.ts'
 import { decide } from './rules/decide.ts'
 import type { Cell, CompiledRules, Decision, Memory } from './rules/decide.ts'
@@ -42,6 +42,10 @@ export interface Reach {
   readonly touched: readonly Touched[]
   /** Every format that something is signed in, each once, in the order of steps. */
   readonly formats: readonly string[]
+  /** What is touched, as the audit says it. */
+  readonly use: readonly Use[]
+  /** The same as it is hashed. */
+  readonly footprint: HashedRequest['footprint']
 }
 
 /**
@@ -85,7 +89,8 @@ export function reachOf(
     add({ procedure: name, role: NO_PATH, path: NO_PATH, egress, step: index })
     touched.push({ step: index, procedure: name, role: NO_PATH, path: NO_PATH })
   }
-  return { cells, touched, formats: [...formats] }
+  const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
+  return { cells, touched, formats: [...formats], use: useOf(touched), footprint }
 }
 
 /** Who asks, and what of before counts. */

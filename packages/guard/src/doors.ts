@@ -196,6 +196,13 @@ export interface PendingApproval {
   readonly grantable: boolean
 }
 
+/** Some of what waits for a person. */
+export interface ApprovalPage {
+  readonly approvals: readonly PendingApproval[]
+  /** Where the next page begins; absent where there is none. */
+  readonly next?: string
+}
+
 /** What one step would do, for people. All text is escaped and cut. */
 export interface Preview {
   readonly procedure: string
@@ -392,8 +399,11 @@ export interface OwnerDoor extends SyncOwnerDoor, BackupOwnerDoor {
     format?: string
   }): Promise<{ verdict: Effect; text: string; near: readonly string[]; needed?: WrittenRule }>
 
-  /** Approvers too. */
-  approvals(): Promise<readonly PendingApproval[]>
+  /**
+   * Approvers too. What waits for a person, page by page in the order in which it was asked: from where the page before names as
+   * `next`. `allApprovals` goes through all of them.
+   */
+  approvals(options?: { from?: string }): Promise<ApprovalPage>
   /** Approvers too. Why a person is asked about one that is pending, by the rules of this moment: a sentence for each part. */
   explainApproval(boundHash: Uint8Array): Promise<readonly string[]>
   /**

@@ -1,4 +1,5 @@
 /** Rules, approvals, audit and receipts in front of a vault: see README. */
+export { allApprovals } from './all-approvals.ts'
 export { exportAudit, exportLines, verifyExport } from './audit/export.ts'
 export { readWitness, verifyAudit } from './audit/verify.ts'
 export type { AuditReport, VerifyInit, Witness } from './audit/verify.ts'

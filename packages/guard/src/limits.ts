@@ -118,6 +118,8 @@ export const MAX_RECEIPT_BYTES: number = 512 * 1024
 export const MAX_MERKLE_PATH = 32
 /** Characters after which a page of an export ends, a constant; its last line may go beyond. */
 export const MAX_AUDIT_PAGE_LENGTH: number = 2 * 1024 ** 2
+/** Characters after which a page of what waits for a person ends, a constant; its last prompt may go beyond. */
+export const MAX_APPROVAL_PAGE_LENGTH: number = 256 * 1024
 /** Most checkpoints of an audit that are remembered, a constant; the oldest is forgotten, and nothing is cut up to it. */
 export const MAX_CHECKPOINTS = 1024
 /** Most faults of an audit that are told, a constant; what comes after them is not. */

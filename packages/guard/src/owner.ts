@@ -2,8 +2,8 @@
  * The owner door of a guard: what the owner at the machine may do. No rule is asked, but labels, ceilings and the audit hold
  * here, too. Everything that changes something is one transaction with its audit entry.
  */
-import { encode, fromHex, toHex } from '@stronghold/core'
-import { isVaultError, VaultError } from '@stronghold/vault'
+import { encode, fromHex } from '@stronghold/core'
+import { VaultError } from '@stronghold/vault'
 import type { Clock, Credential, OpenVault } from '@stronghold/vault'
 import { procedureOf } from '@stronghold/vault/catalog'
 
@@ -30,24 +30,22 @@ import type {
   AuditEntry,
   AuditPage,
   AuditVerdict,
-  Choice,
-  Decided,
-  Grant,
   GuardStatus,
-  KnownPeer,
   OwnerDoor,
   OwnerRecord,
   PeerStep,
-  PendingApproval,
   UnlockBy,
 } from './doors.ts'
 import type { Knocks } from './knocks.ts'
 import type { Ledger } from './ledger.ts'
 import type { GuardLimits } from './limits.ts'
-import { OwnerRules, printing } from './owner-rules.ts'
+import { OwnerApprovals } from './owner-approvals.ts'
+import type { ApprovalsDoor } from './owner-approvals.ts'
+import { OwnerPeers } from './owner-peers.ts'
+import type { PeersDoor } from './owner-peers.ts'
+import { OwnerRules } from './owner-rules.ts'
 import type { RulesDoor } from './owner-rules.ts'
 import { runForOwner } from './owner-run.ts'
-import { pendingApproval } from './prompt.ts'
 import { encodeCertificate } from './receipts.ts'
 import type { Secrets } from './secrets.ts'
 import type {
@@ -100,22 +98,31 @@ export interface OwnerInit {
   locking(): void
 }
 
-const NAME = /^[a-z0-9][a-z0-9._-]{0,31}$/
-const MAX_TAGS = 16
 const MAX_CERTIFICATE_BYTES = 1024
-const MAX_TICKET_MS = 24 * 3_600_000
 
 /** The owner door. */
 export class OwnerDesk implements OwnerDoor {
   readonly #init: OwnerInit
+  readonly #approvals: OwnerApprovals
+  readonly #peers: OwnerPeers
   readonly #rules: OwnerRules
 
   constructor(init: OwnerInit) {
     this.#init = init
-    this.#rules = new OwnerRules({
-      clock: init.clock,
-      open: () => init.open(),
-      change: (body) => this.#change(body),
+    const { vault, limits, clock, confirms, knocks, tickets, asked } = init
+    const open = (): OpenParts => init.open()
+    const change = <T>(body: (work: Work, open: OpenParts) => T): Promise<T> => this.#change(body)
+    this.#peers = new OwnerPeers({ limits, knocks, tickets, open, change })
+    this.#rules = new OwnerRules({ clock, open, change })
+    this.#approvals = new OwnerApprovals({
+      vault,
+      clock,
+      confirms,
+      asked,
+      open,
+      isOpen: () => init.isOpen(),
+      change,
+      withCredential: (by, use) => this.#withCredential(by, use),
     })
   }
 
@@ -299,101 +306,19 @@ export class OwnerDesk implements OwnerDoor {
     )
   }
 
-  // --- Peers
+  // --- Peers: what it does stands in `owner-peers.ts`
 
-  async peers(): Promise<readonly KnownPeer[]> {
-    return this.#init.open().book.peers()
-  }
-
-  async addPeer(peer: string, name: string, tags: readonly string[] = []): Promise<void> {
-    assertName(name)
-    assertTags(tags)
-    await this.#change((work, { book, trail }) => {
-      const { tx, journal } = work
-      if (book.peer(peer) !== undefined)
-        throw conflict(`Cannot add peer ${peer}: it is known already`)
-      this.#assertFree(book, name)
-      if (book.peers().length >= this.#init.limits.maxPeers) {
-        throw new VaultError(
-          'resource_exhausted',
-          `Cannot add peer: ${this.#init.limits.maxPeers} are known already`,
-        )
-      }
-      const known = { peer, name, tags, blocked: false, addedAtMs: tx.nowMs, via: 'added' as const }
-      book.setPeer(tx, journal, peer, known)
-      trail.append(tx, journal, 'peer', { change: 'added', peer, name })
-    })
-    this.#init.knocks.remove(peer)
-  }
-
-  async renamePeer(peer: string, name: string): Promise<void> {
-    assertName(name)
-    await this.#changePeer(peer, 'renamed', (known, { book }) => {
-      this.#assertFree(book, name)
-      return { ...known, name }
-    })
-  }
-
-  async tagPeer(peer: string, tags: readonly string[]): Promise<void> {
-    assertTags(tags)
-    await this.#changePeer(peer, 'tagged', (known) => ({ ...known, tags }))
-  }
-
-  async blockPeer(peer: string, blocked: boolean): Promise<void> {
-    await this.#change((work, { book, desk }) => {
-      if (book.peer(peer) === undefined) throw unknownPeer(peer)
-      desk.block(work, peer, blocked)
-    })
-  }
-
-  async removePeer(peer: string): Promise<void> {
-    await this.#change((work, { book, desk, sync }) => {
-      if (book.peer(peer) === undefined) throw unknownPeer(peer)
-      sync.forgetPeer(work, peer)
-      desk.remove(work, peer)
-    })
-  }
-
-  async knocks(): Promise<
-    readonly { peer: string; connection: string; atMs: number; times: number }[]
-  > {
-    return this.#init.knocks.list()
-  }
-
-  async newTicket({
-    name = 'paired',
-    tags = [],
-    lifetimeMs,
-  }: {
-    name?: string
-    tags?: readonly string[]
-    lifetimeMs: number
-  }): Promise<{ id: Uint8Array; secret: Uint8Array; expiresAtMs: number }> {
-    assertName(name)
-    assertTags(tags)
-    if (!Number.isSafeInteger(lifetimeMs) || lifetimeMs < 1 || lifetimeMs > MAX_TICKET_MS) {
-      throw new RangeError('Cannot open ticket: it lasts longer than 24 hours, or not at all')
-    }
-    this.#init.open()
-    return this.#init.tickets.open({ name, tags, lifetimeMs })
-  }
-
-  async tickets(): Promise<
-    readonly { id: Uint8Array; name: string; expiresAtMs: number; wrong: number }[]
-  > {
-    return this.#init.tickets.list()
-  }
-
-  async cancelTicket(id: Uint8Array): Promise<boolean> {
-    return this.#init.tickets.cancel(id)
-  }
-
-  async ticketUsed(
-    id: Uint8Array,
-    { signal }: { signal: AbortSignal },
-  ): Promise<KnownPeer | undefined> {
-    return await this.#init.tickets.whenUsed(id, signal)
-  }
+  peers: PeersDoor['peers'] = () => this.#peers.peers()
+  addPeer: PeersDoor['addPeer'] = (...args) => this.#peers.addPeer(...args)
+  renamePeer: PeersDoor['renamePeer'] = (...args) => this.#peers.renamePeer(...args)
+  tagPeer: PeersDoor['tagPeer'] = (...args) => this.#peers.tagPeer(...args)
+  blockPeer: PeersDoor['blockPeer'] = (...args) => this.#peers.blockPeer(...args)
+  removePeer: PeersDoor['removePeer'] = (...args) => this.#peers.removePeer(...args)
+  knocks: PeersDoor['knocks'] = () => this.#peers.knocks()
+  newTicket: PeersDoor['newTicket'] = (...args) => this.#peers.newTicket(...args)
+  tickets: PeersDoor['tickets'] = () => this.#peers.tickets()
+  cancelTicket: PeersDoor['cancelTicket'] = (...args) => this.#peers.cancelTicket(...args)
+  ticketUsed: PeersDoor['ticketUsed'] = (...args) => this.#peers.ticketUsed(...args)
 
   // --- Rules: what it does stands in `owner-rules.ts`
 
@@ -407,118 +332,16 @@ export class OwnerDesk implements OwnerDoor {
   ruleHistory: RulesDoor['ruleHistory'] = (...args) => this.#rules.ruleHistory(...args)
   explainRequest: RulesDoor['explainRequest'] = (...args) => this.#rules.explainRequest(...args)
 
-  // --- Approvals
+  // --- Approvals: what it does stands in `owner-approvals.ts`
 
-  async approvals(): Promise<readonly PendingApproval[]> {
-    const { book } = this.#init.open()
-    return [...book.requests()].flatMap((held) => pendingApproval(held, book) ?? [])
-  }
-
-  async explainApproval(boundHash: Uint8Array): Promise<readonly string[]> {
-    return await this.#change((work, { desk, book }) => {
-      const told = desk.explain(work, toHex(boundHash), printing(book))
-      if (told === undefined) {
-        throw new VaultError('not_found', 'Cannot explain: nothing such is pending')
-      }
-      return told
-    })
-  }
-
-  async decide(
-    boundHashes: readonly Uint8Array[],
-    choice: Choice,
-    { forMs, by = 'owner', proof }: { forMs?: number; by?: string; proof?: UnlockBy } = {},
-  ): Promise<readonly Decided[]> {
-    if (choice !== 'deny' && choice !== 'deny-and-block') await this.#confirm(proof, by)
-    return await this.#change((work, { desk }) =>
-      boundHashes.map((boundHash) => {
-        const decided = desk.decide(work, toHex(boundHash), choice, { forMs, by })
-        if (decided === undefined) {
-          throw new VaultError('not_found', 'Cannot decide: nothing such is pending')
-        }
-        const { held, rememberedUntilMs } = decided
-        return {
-          boundHash,
-          state: held.state.phase,
-          ...(rememberedUntilMs === undefined ? {} : { rememberedUntilMs }),
-        }
-      }),
-    )
-  }
-
-  /** Whoever approves shows again what unlocks, where that is asked for: the door decides it, not who knocks. */
-  async #confirm(proof: UnlockBy | undefined, by: string): Promise<void> {
-    const { confirms, vault } = this.#init
-    if (confirms === undefined) return
-    this.#init.open()
-    if (proof === undefined) {
-      throw new VaultError(
-        'unauthenticated',
-        'Cannot approve: whoever approves here shows again what unlocks the vault',
-      )
-    }
-    // A file proves nobody: any program that knows where it lies could name it.
-    const hasPassphrase = vault.unlockers.list().some(({ kind }) => kind === 'passphrase')
-    if (hasPassphrase && proof.by !== 'passphrase') {
-      throw new VaultError(
-        'unauthenticated',
-        'Cannot approve: the passphrase is asked for, no file',
-      )
-    }
-    try {
-      await confirms.run(by === 'approver' ? by : 'owner', () =>
-        this.#withCredential(proof, (credential) => vault.unlockers.prove(credential)),
-      )
-    } catch (cause) {
-      await this.#writeWrong()
-      if (!isVaultError(cause, { reason: 'unlock_failed' })) throw cause
-      const message = 'Cannot approve: that passphrase or key file does not open the vault'
-      throw new VaultError('unauthenticated', message, { reason: 'unlock_failed', cause })
-    }
-  }
-
-  /** Where it cannot be written down, it was refused all the same. */
-  async #writeWrong(): Promise<void> {
-    try {
-      await this.#change(({ tx, journal }, { trail }) => {
-        for (const wrong of this.#init.confirms?.wrong() ?? []) {
-          trail.append(tx, journal, 'unproven', wrong)
-        }
-      })
-    } catch (error) {
-      if (!isVaultError(error)) throw error
-    }
-  }
-
-  async *watchApprovals({
-    signal,
-  }: {
-    signal: AbortSignal
-  }): AsyncGenerator<
-    | { readonly type: 'asked'; readonly approval: PendingApproval }
-    | { readonly type: 'ended'; readonly boundHash: Uint8Array; readonly state: string }
-  > {
-    for await (const news of this.#init.asked.listen(signal)) {
-      if (news.type === 'unprompt') {
-        yield { type: 'ended', boundHash: fromHex(news.boundHash), state: news.phase }
-      } else if (news.type === 'prompt' && this.#init.isOpen()) {
-        const approval = pendingApproval(news.held, this.#init.open().book)
-        if (approval !== undefined) yield { type: 'asked', approval }
-      }
-    }
-  }
-
-  async grants(): Promise<readonly Grant[]> {
-    return this.#init.open().ledger.grants(this.#init.clock.nowMs())
-  }
-
-  async revokeGrant(id: string): Promise<boolean> {
-    return await this.#change((work, { ledger, trail }) => {
-      const revoked = ledger.revoke(work, id)
-      if (revoked) trail.append(work.tx, work.journal, 'grant', { change: 'revoked', id })
-      return revoked
-    })
-  }
+  approvals: ApprovalsDoor['approvals'] = (...args) => this.#approvals.approvals(...args)
+  explainApproval: ApprovalsDoor['explainApproval'] = (...args) =>
+    this.#approvals.explainApproval(...args)
+  decide: ApprovalsDoor['decide'] = (...args) => this.#approvals.decide(...args)
+  watchApprovals: ApprovalsDoor['watchApprovals'] = (...args) =>
+    this.#approvals.watchApprovals(...args)
+  grants: ApprovalsDoor['grants'] = () => this.#approvals.grants()
+  revokeGrant: ApprovalsDoor['revokeGrant'] = (...args) => this.#approvals.revokeGrant(...args)
 
   // --- Audit
 
@@ -645,26 +468,6 @@ export class OwnerDesk implements OwnerDoor {
     return await open.batch.run((work) => body(work, open))
   }
 
-  async #changePeer(
-    peer: string,
-    change: AuditFacts['peer']['change'],
-    to: (known: KnownPeer, open: OpenParts) => KnownPeer,
-  ): Promise<void> {
-    await this.#change((work, open) => {
-      const known = open.book.peer(peer)
-      if (known === undefined) throw unknownPeer(peer)
-      const after = to(known, open)
-      open.book.setPeer(work.tx, work.journal, peer, after)
-      open.trail.append(work.tx, work.journal, 'peer', { change, peer, name: after.name })
-      open.desk.reconsider(work, (held) => held.peer === peer)
-    })
-  }
-
-  #assertFree(book: Book, name: string): void {
-    if (book.peerNamed(name) === undefined) return
-    throw conflict(`Cannot name peer ${name}: another one is called so`)
-  }
-
   async #unlocker(
     change: AuditFacts['unlocker']['change'],
     present: UnlockBy,
@@ -702,27 +505,4 @@ function lastOf(
     ...(newest === undefined ? {} : { lastBackupAtMs: newest.createdAtMs }),
     ...(proven.length === 0 ? {} : { lastProvenRestoreAtMs: Math.max(...proven) }),
   }
-}
-
-function assertName(name: string): void {
-  if (NAME.test(name) && name !== 'known') return
-  throw new VaultError(
-    'invalid_argument',
-    `Cannot name peer ${JSON.stringify(name.slice(0, 64))}: no word of a to z, 0 to 9, '.', '_' and '-'`,
-  )
-}
-
-function assertTags(tags: readonly string[]): void {
-  if (tags.length > MAX_TAGS) {
-    throw new VaultError('invalid_argument', `Cannot tag peer: over ${MAX_TAGS} tags`)
-  }
-  for (const tag of tags) assertName(tag)
-}
-
-function unknownPeer(peer: string): VaultError {
-  return new VaultError('not_found', `Cannot find peer ${peer.slice(0, 64)}: it is not known`)
-}
-
-function conflict(message: string): VaultError {
-  return new VaultError('failed_precondition', message, { reason: 'conflict' })
 }

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { encode, fromHex, toHex } from '@stronghold/core'
 import { openVault } from '@stronghold/vault'
 
+import { allApprovals } from '../src/all-approvals.ts'
 import { openGuard } from '../src/guard.ts'
 import { CI, HOME, signing, step } from './guard-of.ts'
 
@@ -28,7 +29,7 @@ say({ state: asked.state })
 const answer = network.wait(CI, request.id)
 await lines.next()
 say({ state: 'approving' })
-const [approval] = await owner.approvals()
+const [approval] = await allApprovals(owner)
 if (approval !== undefined) await owner.decide([approval.boundHash], 'once')
 const told = await answer
 if (told.state === 'done') say({ outputs: toHex(encode(told.outputs)) })

@@ -3,10 +3,10 @@ import { randomFillSync } from 'node:crypto'
 
 import { manualClock } from '@stronghold/testkit'
 import type { ManualClock } from '@stronghold/testkit'
-import { createVault, MemoryStore } from '@stronghold/vault'
+import { createVault, MemoryStore, sealTo } from '@stronghold/vault'
 import type { OpenVault } from '@stronghold/vault'
 
-import type { Answer, Asker, Guard, PeerRequest, PeerStep } from '../src/doors.ts'
+import type { Answer, Asker, Guard, OwnerDoor, PeerRequest, PeerStep } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
 import type { GuardLimits } from '../src/limits.ts'
 import { PEERS } from './rules/worlds.ts'
@@ -17,6 +17,42 @@ export const STRANGER: Asker = { peer: PEERS['eve'] ?? '', connection: '/memory/
 /** The peer id under which the vault is served. */
 export const HOME = '12D3KooWHome1111111111111111111111111111111111111111'
 export const PASSPHRASE: Uint8Array = new TextEncoder().encode('correct horse')
+
+/** Signing with what is under `release`, for `ci`. */
+export const SIGN: { peers: string[]; procedures: string[]; paths: string[] } = {
+  peers: ['ci'],
+  procedures: ['sign'],
+  paths: ['release/**'],
+}
+
+/** A guard with one key at `release/app`, two known peers `ci` and `box`, no rule, and a clock that is moved. */
+export interface SuiteGuard extends AsyncDisposable {
+  readonly guard: Pick<Guard, 'network' | 'owner'>
+  readonly clock: { advance(byMs: number): unknown }
+}
+
+/** What makes one for a suite. */
+export type SuiteSetup = (init?: {
+  limits?: Partial<GuardLimits>
+  confirmApprovals?: boolean
+}) => Promise<SuiteGuard>
+
+/** The same with one rule about `SIGN`. */
+export function withRuleOf(
+  setup: SuiteSetup,
+): (effect: 'allow' | 'ask' | 'deny', more?: object) => Promise<SuiteGuard> {
+  return async (effect, more = {}) => {
+    const all = await setup()
+    await all.guard.owner.addRule({ ...SIGN, effect, ...more })
+    return all
+  }
+}
+
+/** Unlocks with the passphrase, sealed. */
+export async function unlock(owner: OwnerDoor): Promise<void> {
+  const sealed = sealTo(await owner.boxKey(), PASSPHRASE)
+  await owner.unlock({ by: 'passphrase', passphrase: { sealed } })
+}
 
 /** A guard and what it guards. */
 export interface Guarded extends AsyncDisposable {

@@ -1,8 +1,8 @@
 import { VaultError } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
-import { CI, guarded, signing, told } from './guard-of.ts'
-import { guardSuite, SIGN } from './guard-suite.ts'
+import { CI, guarded, SIGN, signing, told } from './guard-of.ts'
+import { guardSuite } from './guard-suite.ts'
 
 describe('openGuard()', () => {
   guardSuite({ setup: guarded })

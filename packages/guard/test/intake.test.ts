@@ -5,11 +5,11 @@ import type { ManualClock } from '@stronghold/testkit'
 import { MemoryStore, openVault, sealTo, VaultError } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
+import { allApprovals } from '../src/all-approvals.ts'
 import type { Guard } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
 import { READABLE_KINDS } from '../src/kinds.ts'
-import { BOX, CI, guarded, HOME, PASSPHRASE, signing, STRANGER, told } from './guard-of.ts'
-import { SIGN } from './guard-suite.ts'
+import { BOX, CI, guarded, HOME, PASSPHRASE, SIGN, signing, STRANGER, told } from './guard-of.ts'
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -80,7 +80,7 @@ describe('a note', () => {
     expect(await second.guard.network.submit(CI, request)).toMatchObject({ remainingMs: 59_000 })
     await using third = await again(second)
     await unlock(third.guard)
-    const [approval] = await third.guard.owner.approvals()
+    const [approval] = await allApprovals(third.guard.owner)
     expect(approval?.peer).toBe(CI.peer)
     expect(third.store.notes()).toEqual([])
     await third.guard.owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
@@ -92,7 +92,7 @@ describe('a note', () => {
     const request = signing('x')
     await first.guard.network.submit(CI, request)
     await unlock(first.guard)
-    const [approval] = await first.guard.owner.approvals()
+    const [approval] = await allApprovals(first.guard.owner)
     await first.guard.owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
     await using second = await again(first)
     await unlock(second.guard)
@@ -151,7 +151,7 @@ describe('a note', () => {
     await using second = await again(all)
     await unlock(second.guard)
     const { owner } = second.guard
-    expect(await owner.approvals()).toHaveLength(1)
+    expect(await allApprovals(owner)).toHaveLength(1)
     const entries = await owner.auditEntries()
     expect(entries.find(({ event }) => event === 'intake')?.facts).toMatchObject({
       count: 1,
@@ -174,7 +174,7 @@ describe('a note', () => {
     await using third = await again(forger)
     await unlock(third.guard)
     const { owner, network } = third.guard
-    const [approval] = await owner.approvals()
+    const [approval] = await allApprovals(owner)
     await owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
     expect(told(await network.wait(CI, asked.id))).toBe('failed_precondition locked')
     expect(told(await network.submit(CI, asked))).toBe('failed_precondition conflict')
@@ -260,6 +260,6 @@ describe('a vault that was locked behind its guard', () => {
     expect(told(await guard.network.submit(CI, request))).toBe('pending')
     expect(await guard.owner.status()).toMatchObject({ intake: 1 })
     await unlock(guard)
-    expect(await guard.owner.approvals()).toHaveLength(1)
+    expect(await allApprovals(guard.owner)).toHaveLength(1)
   })
 })

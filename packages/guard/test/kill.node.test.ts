@@ -12,6 +12,7 @@ import { encode, fromHex, toHex } from '@stronghold/core'
 import { createVault, openVault } from '@stronghold/vault'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+import { allApprovals } from '../src/all-approvals.ts'
 import type { Answer, Guard, PeerRequest } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
 import { decodeReceipt } from '../src/receipts.ts'
@@ -156,7 +157,7 @@ test(
       if (heard !== undefined) expect(answer.state).toBe('done')
       seen[heard !== undefined ? 'answered' : before.length === 1 ? 'between' : 'before']++
       if (answer.state === 'pending') {
-        const [approval, another] = await owner.approvals()
+        const [approval, another] = await allApprovals(owner)
         expect(another).toBeUndefined()
         await owner.decide([approval?.boundHash ?? new Uint8Array(32)], 'once')
         answer = await network.wait(CI, request.id)

@@ -1,19 +1,19 @@
 /**
  * Holes that must never open, each by its name. Those of peers, grants, expiry and rotated keys that every guard has to
- * keep closed, wherever it runs, stand in `guard-suite.ts`.
+ * keep closed, wherever it runs, stand in `guard-suite-*.ts`.
  */
 import { encode, encodeUtf8 } from '@stronghold/core'
 import { sealTo } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
+import { allApprovals } from '../src/all-approvals.ts'
 import type { OwnerDoor } from '../src/doors.ts'
 import { openGuard } from '../src/guard.ts'
 import { KINDS } from '../src/kinds.ts'
 import { isInTree } from '../src/merkle.ts'
 import { decodeReceipt } from '../src/receipts.ts'
-import { BOX, CI, guarded, HOME, PASSPHRASE, signing, step, told } from './guard-of.ts'
+import { BOX, CI, guarded, HOME, PASSPHRASE, SIGN, signing, step, told } from './guard-of.ts'
 import type { Guarded } from './guard-of.ts'
-import { SIGN } from './guard-suite.ts'
 import { sha256 } from './signing.ts'
 
 async function unlock(owner: OwnerDoor): Promise<void> {
@@ -43,7 +43,7 @@ describe('unanswered', () => {
     }
     await owner.lock()
     await unlock(owner)
-    expect(await owner.approvals()).toHaveLength(2)
+    expect(await allApprovals(owner)).toHaveLength(2)
     const events = (await owner.auditEntries()).map(({ event }) => event)
     expect(events).not.toContain('decision')
     expect(events).not.toContain('grant')
@@ -61,7 +61,7 @@ describe('a deny', () => {
     const decided = async (choice: 'deny' | 'deny-and-block'): Promise<string> => {
       const request = signing('x')
       await network.submit(CI, request)
-      const [approval] = await owner.approvals()
+      const [approval] = await allApprovals(owner)
       await owner.decide([approval?.boundHash ?? new Uint8Array()], choice)
       return network.standing(CI)
     }

@@ -1,5 +1,6 @@
 /** Requests of a peer that is known, while connections break, peers go and come back, and people take their time. */
 import { toHex } from '@stronghold/core'
+import { allApprovals } from '@stronghold/guard'
 import type { Answer } from '@stronghold/guard'
 import { CERTIFICATE_ENVELOPE, decodeHead } from '@stronghold/guard/proofs'
 import { pub, random, sign, verify } from '@stronghold/vault/catalog'
@@ -98,7 +99,7 @@ test('a vault that is locked while somebody waits answers once it is unlocked', 
   const later = pending.result()
   await all.stop()
   await all.start()
-  const approvals = await all.guard.owner.approvals()
+  const approvals = await allApprovals(all.guard.owner)
   expect(approvals).toHaveLength(2)
   await all.guard.owner.decide(
     approvals.map(({ boundHash }) => boundHash),
@@ -175,7 +176,7 @@ test('giving up to wait leaves a request pending; taking it back does not', asyn
   expect(back.state).toBe('pending')
   expect(await back.cancel()).toBe(true)
   expect(await failure(back.result())).toMatchObject({ code: 'canceled', reason: 'canceled' })
-  expect(await all.guard.owner.approvals()).toEqual([])
+  expect(await allApprovals(all.guard.owner)).toEqual([])
 })
 
 test('a vault that is locked has not decided: what waits is taken back once it is unlocked', async () => {
@@ -187,14 +188,14 @@ test('a vault that is locked has not decided: what waits is taken back once it i
   await expect(before.cancel()).rejects.toMatchObject({ reason: 'locked' })
   await all.stop()
   await all.start()
-  expect(await all.guard.owner.approvals()).toHaveLength(2)
+  expect(await allApprovals(all.guard.owner)).toHaveLength(2)
   expect(await before.cancel()).toBe(true)
   expect(before.state).toBe('canceled')
   // A note that its peer does not show again is taken back all the same.
   const back = await all.remote.resume(noted.id)
   expect(await failure(back.result())).toMatchObject({ reason: 'locked' })
   expect(await back.cancel()).toBe(true)
-  expect(await all.guard.owner.approvals()).toEqual([])
+  expect(await allApprovals(all.guard.owner)).toEqual([])
 })
 
 test('a denial by a person, by a rule, and nobody in time are told apart', async () => {

@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 
 import { concat } from '@stronghold/core'
-import { openGuard } from '@stronghold/guard'
+import { allApprovals, openGuard } from '@stronghold/guard'
 import type {
   Guard,
   GuardLimits,
@@ -167,8 +167,8 @@ function otherwise(
 
 /** The one approval that is asked for, once it is there. */
 export async function asked({ guard }: Pick<Served, 'guard'>): Promise<PendingApproval> {
-  await expect.poll(async () => (await guard.owner.approvals()).length).toBe(1)
-  const [approval] = await guard.owner.approvals()
+  await expect.poll(async () => (await allApprovals(guard.owner)).length).toBe(1)
+  const [approval] = await allApprovals(guard.owner)
   if (approval === undefined) throw new Error('nothing is asked')
   return approval
 }

@@ -189,5 +189,5 @@ export const MAX_BACKUP_LINE_BYTES: number = 32 * 1024 * 1024
 export const MAX_PREVIEW_LINE = 120
 /** Longest value in a preview, in characters. What is longer is cut. */
 export const MAX_PREVIEW_TEXT = 500
-/** Most details of a preview. What is more is left out. */
+/** Most details of a preview. What is more is counted, and the count is the last but what tells the bytes. */
 export const MAX_PREVIEW_DETAILS = 32

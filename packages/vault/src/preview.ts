@@ -62,8 +62,7 @@ export function previewOf(
     [],
     true,
   ]
-  return shown(blind, `${what} ${title}`, [
-    ...details,
+  return shown(blind, `${what} ${title}`, details, [
     ['bytes', grouped(message.byteLength)],
     ['SHA-256', toHex(sha256(message))],
   ])
@@ -288,22 +287,28 @@ function plain(name: string, input: Readonly<Record<string, unknown>>): StepPrev
   return shown(false, title, [['does', procedure.summary], ...records, ...others, ...warning])
 }
 
-function shown(blind: boolean, title: string, details: Details): StepPreview {
-  const given = details.flatMap(([name, value]) =>
-    value === undefined || value === ''
-      ? []
-      : [
-          {
-            name: escapeRemote(name, MAX_PREVIEW_LINE),
-            value: escapeRemote(value, MAX_PREVIEW_TEXT),
-          },
-        ],
-  )
+/** Nothing is left out in silence: where there are more details than are shown, one says how many more. */
+function shown(blind: boolean, title: string, details: Details, last: Details = []): StepPreview {
+  const given = filled(details)
+  const room = MAX_PREVIEW_DETAILS - last.length
+  const fitting = given.length <= room ? given : given.slice(0, room - 1)
+  const more = given.length - fitting.length
+  const rest: Details =
+    more === 0 ? [] : [['not shown', `${more} more, for which there is no room`]]
   return {
     blind,
     title: escapeRemote(title, MAX_PREVIEW_LINE),
-    details: given.slice(0, MAX_PREVIEW_DETAILS),
+    details: [...fitting, ...filled(rest), ...filled(last)].map(([name, value]) => ({
+      name: escapeRemote(name, MAX_PREVIEW_LINE),
+      value: escapeRemote(value, MAX_PREVIEW_TEXT),
+    })),
   }
+}
+
+function filled(details: Details): [name: string, value: string][] {
+  return details.flatMap(([name, value]) =>
+    value === undefined || value === '' ? [] : [[name, value]],
+  )
 }
 
 function text(message: Uint8Array): { readonly title: string; readonly text: string } | undefined {

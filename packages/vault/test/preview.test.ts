@@ -68,6 +68,29 @@ describe('previewOf()', () => {
     expect(detail(preview, 'like')).toBe('ethereum:transaction')
   })
 
+  it('MAX_PREVIEW_DETAILS: says how much is not shown, and always which bytes they are', () => {
+    const typed = (count: number): Uint8Array => {
+      const names = Array.from({ length: count }, (_, index) => `n${index}`)
+      const message = Object.fromEntries(names.map((name) => [name, 'x']))
+      const Mail = names.map((name) => ({ name, type: 'string' }))
+      const types = { EIP712Domain: [{ name: 'name', type: 'string' }], Mail }
+      return encodeUtf8(
+        JSON.stringify({ types, primaryType: 'Mail', domain: { name: 'd' }, message }),
+      )
+    }
+    const as = { format: 'ethereum', kind: 'eip712' }
+    // Beside the members stand the name of the domain, the length and the digest.
+    const fits = signed(typed(MAX_PREVIEW_DETAILS - 3), as)
+    expect(fits.details).toHaveLength(MAX_PREVIEW_DETAILS)
+    expect(detail(fits, 'not shown')).toBeUndefined()
+    const over = signed(typed(MAX_PREVIEW_DETAILS), as)
+    expect(over.details).toHaveLength(MAX_PREVIEW_DETAILS)
+    expect(detail(over, 'Mail.n27')).toBe('x')
+    expect(detail(over, 'Mail.n28')).toBeUndefined()
+    expect(detail(over, 'not shown')).toBe('4 more, for which there is no room')
+    expect(detail(over, 'SHA-256')).toMatch(/^[0-9a-f]{64}$/)
+  })
+
   it('escapes what would move a cursor', () => {
     const preview = signed(COMMIT.with(COMMIT.indexOf(0x46), 0x1b), { format: 'git' })
     expect(preview.title).toContain('\\u{1b}ix it')

@@ -3,7 +3,7 @@
  * carries out what `view.ts` decides, and draws what that makes; it decides nothing itself.
  */
 import type { Decided, OwnerDoor, PendingApproval, UnlockBy } from '@stronghold/guard'
-import { approvalId } from '@stronghold/guard'
+import { allApprovals, approvalId } from '@stronghold/guard'
 import { sealTo, Slab } from '@stronghold/vault'
 
 import { printMoment } from '../duration.ts'
@@ -82,7 +82,7 @@ async function printEvents({
   // Listening begins before what stands is read: nothing falls between the two.
   const events = owner.watchApprovals({ signal })
   if (!(await owner.status()).locked) {
-    for (const approval of await owner.approvals()) await asked(approval)
+    for (const approval of await allApprovals(owner)) await asked(approval)
   }
   for await (const event of events) {
     if (event.type === 'asked') {
@@ -152,7 +152,7 @@ class LiveView {
       this.#screen = screen
       this.#resize()
       const events = owner.watchApprovals({ signal: this.#stop.signal })
-      await this.#refresh()
+      await this.#refresh({ anew: true })
       this.#tick()
       for await (const event of events) {
         if (event.type === 'asked') this.#feed({ type: 'asked', approval: event.approval })
@@ -281,7 +281,7 @@ class LiveView {
       }
     } catch (error) {
       this.#feed({ type: 'failed', message: sentenceOf(error) })
-      await this.#refresh().catch(() => {})
+      await this.#refresh({ anew: true }).catch(() => {})
     }
   }
 
@@ -294,11 +294,18 @@ class LiveView {
     }
   }
 
-  /** Now and then what stands is read as a whole: nothing tells when a vault is locked. */
-  async #refresh(): Promise<void> {
+  /**
+   * Now and then what stands is looked at: nothing tells when a vault is locked. Prompts are long and somebody has to make
+   * them, so they are read only where there are others, or more, than the view has.
+   *
+   * @param anew - they are others, whatever their number
+   */
+  async #refresh({ anew = false }: { anew?: boolean } = {}): Promise<void> {
     const { owner } = this.#init
-    const { locked, confirms } = await owner.status()
-    const approvals = locked ? [] : await owner.approvals()
+    const { locked, confirms, pending } = await owner.status()
+    const before = this.#state
+    const isSame = !anew && !before.isLocked && pending === before.approvals.length
+    const approvals = locked ? [] : isSame ? before.approvals : await allApprovals(owner)
     this.#feed({ type: 'standing', approvals, isLocked: locked, confirms })
   }
 

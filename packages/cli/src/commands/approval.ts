@@ -21,6 +21,12 @@ const TOKEN = {
 /** Widest screen that is filled: longer lines are hard to read. */
 const MAX_COLUMNS = 100
 
+/** All that waits. */
+async function everything(owner: OwnerDoor): Promise<readonly PendingApproval[]> {
+  const { allApprovals } = await import('@stronghold/guard/owner')
+  return await allApprovals(owner)
+}
+
 const list = defineCommand({
   name: 'approval list',
   says: 'List what waits for a person',
@@ -32,7 +38,7 @@ const list = defineCommand({
   ],
   prints: z.object({ approvals: z.array(approvalShape) }),
   async run({ terminal, io, withOwner }) {
-    const approvals = await withOwner((owner) => owner.approvals())
+    const approvals = await withOwner(everything)
     const nowMs = io.clock.nowMs()
     await terminal.result(
       { approvals: approvals.map(approvalJson) },
@@ -75,7 +81,7 @@ const show = defineCommand({
   prints: z.object({ approval: approvalShape, why: z.array(z.string()) }),
   async run({ terminal, io, operands, withOwner }) {
     const { approval, why } = await withOwner(async (owner) => {
-      const [one] = meant(await owner.approvals(), operands, 'approval show')
+      const [one] = meant(await everything(owner), operands, 'approval show')
       if (one === undefined) throw new Failure('not_found', 'cannot show: nothing waits')
       return { approval: one, why: await owner.explainApproval(one.boundHash) }
     })
@@ -141,7 +147,7 @@ async function approve(call: Call<typeof APPROVING>, name: string): Promise<numb
   }
   const choice: Choice = forMs === undefined ? 'once' : 'time'
   return await call.withOwner(async (owner) => {
-    const chosen = meant(await owner.approvals(), operands, name)
+    const chosen = meant(await everything(owner), operands, name)
     for (const one of forMs === undefined ? [] : chosen) {
       if (one.grantable) continue
       const isBlind = one.steps.some(({ blind }) => blind)
@@ -183,7 +189,7 @@ function denying(name: string): Command {
     prints: DECIDED,
     run: (call: Call<typeof DENYING>) =>
       call.withOwner(async (owner) => {
-        const chosen = meant(await owner.approvals(), call.operands, name)
+        const chosen = meant(await everything(owner), call.operands, name)
         const blocks = call.options.block === true
         if (call.dryRun) {
           return await wouldBe(call, chosen, `would be denied${blocks ? ' and blocked' : ''}`)

@@ -43,10 +43,14 @@ class Watching implements Disposable {
     }
     const failure = (): Error | undefined => this.fails
     const owner: OwnerDoor = Object.assign({} as OwnerDoor, {
-      status: async () => ({ locked: this.locked, confirms: this.confirms }),
+      status: async () => ({
+        locked: this.locked,
+        confirms: this.confirms,
+        pending: this.waiting.length,
+      }),
       approvals: async () => {
         this.reads++
-        return this.waiting
+        return { approvals: this.waiting }
       },
       boxKey: async () => this.box.publicKey,
       explainApproval: async () => ['because of r2'],
@@ -181,6 +185,13 @@ describe('watchApprovals()', () => {
   test('WATCH_REFRESH_MS: what nothing told of is seen so late', async () => {
     using view = new Watching({ waiting: [asked(1)] })
     await view.shows('1 waits')
+    view.waiting = [asked(1), asked(2)]
+    view.clock.advance(WATCH_REFRESH_MS)
+    await view.shows('2 wait')
+    // What the view has is not read again.
+    view.clock.advance(WATCH_REFRESH_MS)
+    await view.shows('2 wait')
+    expect(view.reads).toBe(2)
     view.locked = true
     view.clock.advance(WATCH_REFRESH_MS)
     await view.shows('locked: nothing can be decided')

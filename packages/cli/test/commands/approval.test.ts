@@ -1,6 +1,7 @@
 /** What a person decides, as it is typed: over the owner's socket, with the token of a role. */
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
 
+import { allApprovals } from '@stronghold/guard'
 import type { WrittenRule } from '@stronghold/guard'
 import { manualClock } from '@stronghold/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -125,7 +126,7 @@ describe('approve', () => {
     const pending = await machine.run(`approve ${again.id}`)
     expect(pending.exit).toBe(5)
     expect(pending.stdout).toContain('asked anew: a rule or the key has changed')
-    const [anew] = await owner.approvals()
+    const [anew] = await allApprovals(owner)
     expect(anew?.rule.id).toBe(added.id)
     expect((await machine.run(`approve ${anew?.id ?? ''}`)).exit).toBe(0)
   })
@@ -189,7 +190,7 @@ describe('deny', () => {
     const second = await kept.ask(BOX)
     const { stdout } = await machine.done(`deny ${first.id} --block`)
     expect(stdout).toContain('denied, and the peer is blocked')
-    expect(await kept.keeper.owner.approvals()).toEqual([])
+    expect(await allApprovals(kept.keeper.owner)).toEqual([])
     expect(await kept.keeper.network.standing(BOX)).toBe('blocked')
     await kept.keeper.owner.blockPeer(BOX.peer, false)
     expect(await kept.where(second.request, BOX)).toContain('permission_denied')
@@ -289,7 +290,7 @@ describe('approval watch', () => {
     await expect.poll(() => machine.printed).toContain(first.id)
     const second = await kept.ask(BOX)
     await keeper.owner.decide(
-      [...(await keeper.owner.approvals())].map((one) => one.boundHash),
+      [...(await allApprovals(keeper.owner))].map((one) => one.boundHash),
       'deny',
     )
     const third = await kept.ask()
@@ -408,7 +409,7 @@ describe('approvals.confirm = "passphrase"', () => {
       await machine.done('approve --passphrase-file pass')
       await home.ask()
       await machine.done('deny')
-      expect(await home.keeper.owner.approvals()).toEqual([])
+      expect(await allApprovals(home.keeper.owner)).toEqual([])
     },
   )
 })

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
+import { allApprovals } from '@stronghold/guard'
 import { systemClock } from '@stronghold/vault'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -196,7 +197,7 @@ describe('with rules', () => {
     await ci.run('sign home:release/app --in app.tgz --no-wait')
     await both.asked()
     expect((await ci.done('request cancel home: --json')).json.canceled).toBe(true)
-    expect(await both.guard.owner.approvals()).toEqual([])
+    expect(await allApprovals(both.guard.owner)).toEqual([])
     expect((await ci.run('request cancel home:')).exit).toBe(9)
   })
 
@@ -278,7 +279,7 @@ describe('with rules', () => {
     expect((await both.guard.owner.status()).intake).toBe(0)
     await both.unlock()
     await ci.done(told)
-    expect(await both.guard.owner.approvals()).toEqual([])
+    expect(await allApprovals(both.guard.owner)).toEqual([])
   })
 
   test('a lock while somebody waits does no harm', async () => {
@@ -342,7 +343,7 @@ describe('with rules', () => {
       ({ state }) => state === 'pending',
     )
     for (const { id } of open) await ci.done(`request cancel home:${id}`)
-    expect(await both.guard.owner.approvals()).toEqual([])
+    expect(await allApprovals(both.guard.owner)).toEqual([])
   })
 
   test('a blocked peer is denied, with what it waits for', async () => {

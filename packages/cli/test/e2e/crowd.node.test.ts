@@ -2,7 +2,7 @@
  * A Stronghold that runs as a process of its own, and many who want something of it at a time, over real sockets: what waits
  * for a person, whoever sits in front and whoever pairs are none the worse for it.
  */
-import { connectOwner, readToken } from '@stronghold/guard/owner'
+import { allApprovals, connectOwner, readToken } from '@stronghold/guard/owner'
 import type { OwnerDoor } from '@stronghold/guard/owner'
 import { createNode } from '@stronghold/p2p'
 import type { Address, Node } from '@stronghold/p2p'
@@ -65,7 +65,7 @@ test('a ping is answered while a passphrase is stretched, which takes longer', L
   }
   expect(await Promise.race([unlocked, pings()])).toBe('pinged')
   expect(await unlocked).toBe('unlocked')
-  expect(await owner.approvals()).toHaveLength(1)
+  expect(await allApprovals(owner)).toHaveLength(1)
 })
 
 test(`${REQUESTS} other requests go by a prompt that nobody answers`, LONG, async () => {
@@ -75,7 +75,7 @@ test(`${REQUESTS} other requests go by a prompt that nobody answers`, LONG, asyn
     expect(await Promise.all(some)).toHaveLength(100)
   }
   expect(waiting.state).toBe('pending')
-  expect(await owner.approvals()).toHaveLength(1)
+  expect(await allApprovals(owner)).toHaveLength(1)
 })
 
 test('approval list answers while a peer floods, which goes on', LONG, async () => {
@@ -119,7 +119,7 @@ test(
       knocks: { peer: string }[]
     }
     expect(knocks.map(({ peer }) => peer).toSorted()).toEqual(strangers.toSorted())
-    expect(await owner.approvals()).toHaveLength(1)
+    expect(await allApprovals(owner)).toHaveLength(1)
     expect(await connectVault(ci, address).run(pub, key)).toMatchObject({ version: 1 })
   },
 )
@@ -153,7 +153,7 @@ test('a pairing that is cut at any piece of it is made whole by joining again', 
 })
 
 test('what waited all the time is approved, and the audit still verifies', LONG, async () => {
-  const [approval] = await owner.approvals()
+  const [approval] = await allApprovals(owner)
   const result = waiting.result()
   place.done('home', ['approve', approval?.id ?? ''])
   expect(await result).toMatchObject({ version: 1 })

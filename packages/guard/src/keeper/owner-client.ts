@@ -5,6 +5,7 @@ import type { OwnerDoor } from '../doors.ts'
 import { ownerOver } from './owner-methods.ts'
 import { SocketTransport } from './socket-client.ts'
 
+export { allApprovals } from '../all-approvals.ts'
 export { exportLines } from '../audit/export.ts'
 export type * from '../doors.ts'
 export { createToken, readToken } from './tokens.ts'

@@ -224,7 +224,7 @@ export const OWNER_METHODS: { readonly [M in keyof OwnerDoor]: OwnerMethod<Owner
       }),
     ]),
   ),
-  approvals: call(z.tuple([]), 'approver'),
+  approvals: call(z.tuple([z.strictObject({ from: text.exactOptional() }).optional()]), 'approver'),
   explainApproval: call(z.tuple([hash]), 'approver'),
   decide: call(
     z.tuple([

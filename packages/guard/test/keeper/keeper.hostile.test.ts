@@ -6,6 +6,7 @@ import type { MessagePort, Worker } from 'node:worker_threads'
 import { createVault, sealTo } from '@stronghold/vault'
 import { afterAll, describe, expect, it } from 'vitest'
 
+import { allApprovals } from '../../src/all-approvals.ts'
 import type { Answer } from '../../src/doors.ts'
 import { openKeeper } from '../../src/keeper/client.ts'
 import { encodeMessage, packTurn } from '../../src/keeper/messages.ts'
@@ -15,8 +16,7 @@ import { PortCaller, servePort } from '../../src/keeper/port.ts'
 import type { KeeperSeams, Thread } from '../../src/keeper/start.ts'
 import { DEFAULT_KEEPER_LIMITS } from '../../src/limits.ts'
 import type { KeeperLimits } from '../../src/limits.ts'
-import { CI, guarded, PASSPHRASE, signing, step, STRANGER, told } from '../guard-of.ts'
-import { SIGN } from '../guard-suite.ts'
+import { CI, guarded, PASSPHRASE, SIGN, signing, step, STRANGER, told } from '../guard-of.ts'
 import { home, kept, KeeperThreads, OWN_THREAD, unlock } from './keeper-of.ts'
 
 const threads = new KeeperThreads()
@@ -124,7 +124,7 @@ describe('the network port', () => {
     const submitted = requests.map((request) => all.guard.network.submit(CI, request))
     expect(new Set((await Promise.all(submitted)).map(told))).toEqual(new Set(['pending']))
     const waiting = [...requests, ...requests].map(({ id }) => all.guard.network.wait(CI, id))
-    const approvals = await all.guard.owner.approvals()
+    const approvals = await allApprovals(all.guard.owner)
     const hashes = approvals.map(({ boundHash }) => boundHash)
     await all.guard.owner.decide(hashes, 'deny')
     const answers = new Set((await Promise.all(waiting)).map(told))

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { encode } from '@stronghold/core'
 import { describe, expect, it } from 'vitest'
 
+import { allApprovals } from '../../src/all-approvals.ts'
 import type { OwnerDoor } from '../../src/doors.ts'
 import { CBOR_TYPE } from '../../src/keeper/http.ts'
 import { connectOwner, createToken, readToken } from '../../src/keeper/owner-client.ts'
@@ -87,7 +88,7 @@ describe('the owner’s socket', () => {
     await using door = await doored()
     const allowed = ['boxKey', 'status', 'approvals', 'explainApproval', 'decide', 'watchApprovals']
     expect(await door.approver.status()).toMatchObject({ locked: false })
-    expect(await door.approver.approvals()).toEqual([])
+    expect(await allApprovals(door.approver)).toEqual([])
     for (const [name, { kind }] of Object.entries(OWNER_METHODS)) {
       if (allowed.includes(name)) continue
       const method: unknown = Reflect.get(door.approver, name)
@@ -105,7 +106,7 @@ describe('the owner’s socket', () => {
     const { network, owner } = door.all.guard
     await owner.addRule({ peers: ['ci'], procedures: ['sign'], paths: ['**'], effect: 'ask' })
     await network.submit(CI, signing('x'))
-    const [approval] = await door.approver.approvals()
+    const [approval] = await allApprovals(door.approver)
     await door.approver.decide([approval?.boundHash ?? new Uint8Array()], 'deny', { by: 'owner' })
     const told = JSON.stringify(await owner.auditEntries())
     expect(told).toContain('"by":"approver"')
@@ -159,11 +160,11 @@ describe('the owner’s socket', () => {
     const stop = new AbortController()
     const watching = door.approver.watchApprovals({ signal: stop.signal })
     const news = watching[Symbol.asyncIterator]()
-    expect(await door.approver.approvals()).toEqual([])
+    expect(await allApprovals(door.approver)).toEqual([])
     await network.submit(CI, signing('x'))
     const asked = await news.next()
     expect(asked.value).toMatchObject({ type: 'asked', approval: { peerName: 'ci' } })
-    const [approval] = await door.approver.approvals()
+    const [approval] = await allApprovals(door.approver)
     await door.approver.decide([approval?.boundHash ?? new Uint8Array()], 'once')
     expect(await news.next()).toMatchObject({ value: { type: 'ended' } })
     stop.abort()
@@ -195,7 +196,7 @@ describe('the owner’s socket', () => {
       const owner = connectOwner(join(at, 's'), 'f'.repeat(64))
       const stop = new AbortController()
       owner.watchApprovals({ signal: stop.signal })
-      await expect(owner.approvals()).rejects.toMatchObject({ code: 'unavailable' })
+      await expect(allApprovals(owner)).rejects.toMatchObject({ code: 'unavailable' })
       expect(order).toEqual(['connection', 'listens', 'connection'])
       stop.abort()
     } finally {
