@@ -38,6 +38,7 @@ export class Book {
   readonly #limits: Readonly<GuardLimits>
   readonly #vocabulary: Vocabulary
   readonly #peers = new Map<string, KnownPeer>()
+  readonly #tags = new WeakMap<KnownPeer, ReadonlySet<string>>()
   readonly #requests = new Map<string, HeldRequest>()
   /** The rows of those that ran at once; every other has one of its own. */
   readonly #ranAtOnce = new Kept()
@@ -115,9 +116,13 @@ export class Book {
     return this.#peers.get(peer)?.blocked === false
   }
 
+  /** The same set for as long as nothing of the peer changes. */
   tagsOf(peer: string): ReadonlySet<string> {
-    const tags = this.#peers.get(peer)?.tags
-    return tags === undefined ? NOBODY : new Set(tags)
+    const known = this.#peers.get(peer)
+    if (known === undefined) return NOBODY
+    let tags = this.#tags.get(known)
+    if (tags === undefined) this.#tags.set(known, (tags = new Set(known.tags)))
+    return tags
   }
 
   /** Writes a peer, or takes it away. */

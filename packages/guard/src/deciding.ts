@@ -93,15 +93,36 @@ export function reachOf(
   return { cells, touched, formats: [...formats], use: useOf(touched), footprint }
 }
 
-/** Who asks, and what of before counts. */
+/** Who asks. */
 export interface DecideContext {
   readonly rules: CompiledRules
-  readonly memory: Memory
   readonly peer: string
   readonly known: boolean
+  /** The very same set as long as the peer's tags are the same. */
   readonly tags: ReadonlySet<string>
   readonly nowMs: number
-  /** Of the request: 32 bytes. */
+}
+
+/** What the rules say, the last about each reach: it stands where neither time nor what was used before counts. */
+export class Decisions {
+  readonly #known = new WeakMap<Reach, DecideContext & { readonly decision: Decision }>()
+
+  /** The same as `decide`. @param memory - what of before counts, where it counts */
+  of(reach: Reach, context: DecideContext, memory: () => Memory): Decision {
+    const { rules, peer, known, tags } = context
+    const last = this.#known.get(reach)
+    const stands =
+      last?.rules === rules && last.peer === peer && last.known === known && last.tags === tags
+    if (stands) return last.decision
+    const decision = decide(rules, { ...context, cells: reach.cells }, memory())
+    if (decision.steady) this.#known.set(reach, { ...context, decision })
+    return decision
+  }
+}
+
+/** What of a request an approval is bound to, beside what it touches. */
+export interface DecidedRequest {
+  /** 32 bytes. */
   readonly requestHash: Uint8Array
   readonly expiresAtMs: number
 }
@@ -114,26 +135,28 @@ export interface Decided {
   boundHash(): Uint8Array
 }
 
-/** Decides on what a request reaches. */
-export function decideOn(reach: Reach, context: DecideContext): Decided {
-  const { rules, memory, peer, known, tags, nowMs, requestHash, expiresAtMs } = context
-  const decision = decide(rules, { peer, known, tags, cells: reach.cells, nowMs }, memory)
+/** What a decision means for a request. */
+export function bind(
+  decision: Decision,
+  { touched }: Reach,
+  { requestHash, expiresAtMs }: DecidedRequest,
+): Decided {
   let made: Uint8Array | undefined
-  const bind = (): Uint8Array => {
-    const records = reach.touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
+  const bound = (): Uint8Array => {
+    const records = touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
     return (made ??= boundHash({ request: requestHash, records, expiresAtMs }))
   }
   const ground = decision.decidedBy?.ground
   if (decision.verdict === 'ask' && ground?.kind === 'rule') {
     const ask: Ask = {
-      boundHash: toHex(bind()),
+      boundHash: toHex(bound()),
       rule: ground.rule.id,
       ruleHash: toHex(ruleHash(ground.rule)),
     }
-    return { decision, standing: { verdict: 'ask', ask }, boundHash: bind }
+    return { decision, standing: { verdict: 'ask', ask }, boundHash: bound }
   }
   const verdict = decision.verdict === 'allow' ? 'allow' : 'deny'
-  return { decision, standing: { verdict }, boundHash: bind }
+  return { decision, standing: { verdict }, boundHash: bound }
 }
 
 /**

@@ -15,8 +15,8 @@ import { step } from './approvals.ts'
 import type { AuditFacts, AuditOutcome } from './audit/entry.ts'
 import type { Effect, RequestEvent, Transition } from './approvals.ts'
 import type { Book } from './book.ts'
-import { decideOn, reachOf, useOf } from './deciding.ts'
-import type { BoundRecord, Decided, DecidedStep, Reach } from './deciding.ts'
+import { bind, Decisions, reachOf, useOf } from './deciding.ts'
+import type { BoundRecord, Decided, DecidedRequest, DecidedStep, Reach } from './deciding.ts'
 import type { Asker, Choice, PeerRequest, PeerStep } from './doors.ts'
 import { resultHash } from './hashes.ts'
 import type { HeldRequest, KeptAnswer } from './held.ts'
@@ -25,6 +25,7 @@ import type { Journal } from './journal.ts'
 import type { GuardLimits } from './limits.ts'
 import type { Ledger } from './ledger.ts'
 import { RequestMolds } from './molds.ts'
+import { Reaches } from './reaches.ts'
 import { encodeLeaf } from './receipts.ts'
 import { isGrantable } from './rules/decide.ts'
 import { explain } from './rules/explain.ts'
@@ -82,6 +83,8 @@ export class Desk {
   readonly #ledger: Ledger
   readonly #trail: Trail
   readonly #limits: Readonly<GuardLimits>
+  readonly #reaches = new Reaches()
+  readonly #decisions = new Decisions()
   readonly #requests = new RequestMolds()
 
   constructor(init: DeskInit) {
@@ -347,32 +350,27 @@ export class Desk {
   ): Looked {
     const decidedSteps = asked.steps.map(stepOf)
     const chain = this.#vault.read(decidedSteps)
-    const reach = reachOf(decidedSteps, (path) => recordAt(work.tx, path), chain.places)
+    const reach = this.#reaches.of(decidedSteps, (path) => recordAt(work.tx, path), chain.places)
     const { peer, id, steps, reason, timeoutMs } = asked
-    const { formats, touched } = reach
-    const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
+    const { formats, footprint } = reach
     const said = { vault: this.#vaultId, peer, id, steps, footprint, formats, reason, timeoutMs }
     // As `requestHash`, of requests that are mostly alike.
     const hash = sha256(this.#requests.encode(said))
     const deadline = expiresAtMs ?? work.tx.nowMs + Math.min(timeoutMs, this.#limits.maxTimeoutMs)
-    const decided = this.#decide(work, peer, reach, hash, deadline)
+    const decided = this.#decide(work, peer, reach, { requestHash: hash, expiresAtMs: deadline })
     // What is not marked for others is never run for them, whatever a rule says.
     const standing = chain.remote ? decided.standing : ({ verdict: 'deny' } as const)
     return { chain, reach, hash, decided: { ...decided, standing }, expiresAtMs: deadline }
   }
 
-  #decide(work: Work, peer: string, reach: Reach, hash: Uint8Array, expiresAtMs: number): Decided {
-    const nowMs = work.tx.nowMs
-    return decideOn(reach, {
-      rules: this.#book.rules,
-      memory: this.#ledger.memory(peer, reach, nowMs),
-      peer,
-      known: this.#book.isWelcome(peer),
-      tags: this.#book.tagsOf(peer),
-      nowMs,
-      requestHash: hash,
-      expiresAtMs,
-    })
+  #decide({ tx: { nowMs } }: Work, peer: string, reach: Reach, request: DecidedRequest): Decided {
+    const { rules } = this.#book
+    const known = this.#book.isWelcome(peer)
+    const tags = this.#book.tagsOf(peer)
+    const decision = this.#decisions.of(reach, { rules, peer, known, tags, nowMs }, () =>
+      this.#ledger.memory(peer, reach, nowMs),
+    )
+    return bind(decision, reach, request)
   }
 
   /** The same for what is held already; `undefined` where it cannot be read any more, which denies. */
@@ -383,7 +381,7 @@ export class Desk {
       const reach = reachOf(steps, (path) => recordAt(work.tx, path), chain.places)
       // What it reserved itself must not stand in its own way.
       this.#ledger.release(work, held.reserved)
-      const decided = this.#decide(work, held.peer, reach, held.requestHash, held.expiresAtMs)
+      const decided = this.#decide(work, held.peer, reach, held)
       this.#ledger.reserve(work, held.reserved)
       return { chain, reach, hash: held.requestHash, decided, expiresAtMs: held.expiresAtMs }
     } catch (error) {
@@ -468,7 +466,7 @@ export class Desk {
       bound,
       result,
       ...salts,
-      use: useOf(looked.reach.touched),
+      use: looked.reach.use,
       expiresAtMs: held.expiresAtMs,
       rule: ruleIdOf(looked),
       approvals,
@@ -487,13 +485,12 @@ export class Desk {
     outcome: AuditOutcome,
     more: Partial<AuditFacts['request']> = {},
   ): number {
-    const touched = looked?.reach.touched ?? held.touched
     const rule = looked === undefined ? undefined : ruleIdOf(looked)
     return this.#trail.append(work.tx, work.journal, 'request', {
       peer: held.peer,
       connection: held.connection,
       id: fromHex(held.id),
-      use: useOf(touched),
+      use: looked?.reach.use ?? useOf(held.touched),
       ...(looked !== undefined && looked.reach.formats.length > 0
         ? { formats: looked.reach.formats }
         : {}),
@@ -520,7 +517,7 @@ export class Desk {
       peer,
       connection,
       id: fromHex(id),
-      use: looked === undefined ? [] : useOf(looked.reach.touched),
+      use: looked?.reach.use ?? [],
       ...(rule === null ? {} : { rule }),
       outcome,
       code,

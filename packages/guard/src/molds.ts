@@ -135,10 +135,11 @@ function isAlike(a: HashedRequest, b: HashedRequest): boolean {
 function isLike(a: object, b: object, apart?: string): boolean {
   const names = Object.keys(b)
   if (Object.keys(a).length !== names.length) return false
-  return names.every(
-    (name) =>
-      Object.hasOwn(a, name) && (name === apart || isSame(member(a, name), member(b, name))),
-  )
+  for (const name of names) {
+    if (!Object.hasOwn(a, name)) return false
+    if (name !== apart && !isSame(member(a, name), member(b, name))) return false
+  }
+  return true
 }
 
 /** Values of one form in CBOR, as far as it can be told at a glance. */
@@ -146,14 +147,14 @@ function isSame(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
   // What is no plain value has no form; another prototype is another thing.
-  if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false
-  if (a instanceof Uint8Array || Array.isArray(a)) {
-    const [ones, others] = [a as ArrayLike<unknown>, b as ArrayLike<unknown>]
-    if (ones.length !== others.length) return false
-    for (let i = 0; i < ones.length; i++) if (!isSame(ones[i], others[i])) return false
-    return true
-  }
-  return Object.getPrototypeOf(a) === Object.prototype && isLike(a, b)
+  const prototype: unknown = Object.getPrototypeOf(a)
+  if (prototype !== Object.getPrototypeOf(b)) return false
+  if (prototype === Object.prototype) return isLike(a, b)
+  if (!(a instanceof Uint8Array || Array.isArray(a))) return false
+  const [ones, others] = [a as ArrayLike<unknown>, b as ArrayLike<unknown>]
+  if (ones.length !== others.length) return false
+  for (let i = 0; i < ones.length; i++) if (!isSame(ones[i], others[i])) return false
+  return true
 }
 
 function member(of: object, name: string): unknown {
@@ -185,9 +186,13 @@ function headOf(length: number): number[] {
 }
 
 function writeUint64(bytes: Uint8Array, at: number, value: number): void {
-  let left = value
-  for (let i = at + 7; i >= at; i--) {
-    bytes[i] = left % 256
-    left = Math.floor(left / 256)
-  }
+  writeUint32(bytes, at, Math.floor(value / TWO_32))
+  writeUint32(bytes, at + 4, value % TWO_32)
+}
+
+function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
 }

@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto'
 
 import type { Chain } from '@stronghold/vault'
 
-import { reachOf, useOf } from './deciding.ts'
+import { reachOf } from './deciding.ts'
 import type { DecidedStep } from './deciding.ts'
 import type { Work } from './desk.ts'
 import type { PeerStep } from './doors.ts'
@@ -39,13 +39,13 @@ export function runForOwner(
   { chain, steps, sent, reason, receipt }: OwnerRun,
 ): OwnerRan {
   const { tx, journal } = work
-  const { touched, formats } = reachOf(steps, (path) => {
+  const { touched, formats, use, footprint } = reachOf(steps, (path) => {
     const found = tx.find(path)
     return found === undefined ? undefined : { id: found.id, version: found.version }
   })
   const outputs = tx.run(chain)
   const facts = {
-    use: useOf(touched),
+    use,
     outcome: 'executed' as const,
     ...(formats.length === 0 ? {} : { formats }),
     ...(reason === '' ? {} : { reason }),
@@ -55,7 +55,6 @@ export function runForOwner(
     return { outputs }
   }
   const id = randomFillSync(new Uint8Array(16))
-  const footprint = touched.map(({ procedure, role, path }) => [procedure, role, path] as const)
   const said = { vault, peer: '', id, steps: sent, footprint, formats, reason, timeoutMs: 0 }
   const records = touched.flatMap(({ record }) => (record === undefined ? [] : [record]))
   const expiresAtMs = tx.nowMs
@@ -70,7 +69,7 @@ export function runForOwner(
     bound,
     result,
     ...committed.salts,
-    use: facts.use,
+    use,
     expiresAtMs,
     rule: null,
     approvals: [],

@@ -3,5 +3,6 @@ import { hash } from 'node:crypto'
 
 /** SHA-256 (FIPS 180-4): 32 bytes. */
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(hash('sha256', bytes, 'buffer'))
+  const { buffer, byteOffset } = hash('sha256', bytes, 'buffer')
+  return new Uint8Array(buffer, byteOffset, 32)
 }

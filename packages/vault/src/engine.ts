@@ -6,6 +6,7 @@
 import { parsePath } from '@stronghold/core'
 
 import { isStepOutput, NO_PATH, placesOf, sign, triplesOf } from './catalog/index.ts'
+import { MAX_SIGNATURE_BYTES } from './catalog/signatures.ts'
 import { MAX_FIELD_BYTES } from './catalog/bounds.ts'
 import type { Place, Procedure, StepOutput, StepPlaces, Triple } from './catalog/index.ts'
 import { isVaultError, VaultError } from './errors.ts'
@@ -426,6 +427,7 @@ class ChainRun {
     } catch (error) {
       throw asVaultError(error, procedure.name)
     }
+    if (procedure === sign && isSignature(output)) return output
     const read = procedure.output.safeParse(output)
     if (read.success) return read.data
     const at = read.error.issues.map(({ path }) => path.join('.')).join(', ')
@@ -454,6 +456,19 @@ class ChainRun {
     if (typeof value !== 'object' || value === null) return value
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, this.#release(one)]))
   }
+}
+
+/** At a glance what the schema of `sign`’s output takes; whatever else is left to it. */
+function isSignature(output: unknown): output is Record<string, unknown> {
+  if (typeof output !== 'object' || output === null) return false
+  const { signature, version } = output as Readonly<Record<string, unknown>>
+  if (!(signature instanceof Uint8Array) || Object.keys(output).length !== 2) return false
+  const { byteLength } = signature
+  return byteLength > 0 && byteLength <= MAX_SIGNATURE_BYTES && isPositive(version)
+}
+
+function isPositive(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0
 }
 
 function asVaultError(error: unknown, action: string): unknown {

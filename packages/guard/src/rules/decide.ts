@@ -66,6 +66,8 @@ export interface Decision {
   readonly cells: readonly CellDecision[]
   /** Rules whose limits this request uses, each once for every step that it decides. */
   readonly charges: readonly Rule[]
+  /** Whether the same is decided at any time and whatever was used or approved before, as long as rules and peers stay. */
+  readonly steady: boolean
 }
 
 /** A list of rules made ready to decide: made once per change, used for every request. */
@@ -101,12 +103,15 @@ export function decide(compiled: CompiledRules, request: Request, memory: Memory
       decidedBy = cell
     }
   }
-  return { verdict: decidedBy?.verdict ?? 'deny', decidedBy, cells, charges: uses.charges }
+  const { charges, steady } = uses
+  return { verdict: decidedBy?.verdict ?? 'deny', decidedBy, cells, charges, steady }
 }
 
 /** What was used before, and what the steps of this request use: a chain gets no further than requests one by one. */
 class Uses {
   readonly memory: Memory
+  /** No rule was looked at that ends, is limited or asks. */
+  steady = true
   readonly #steps = new Map<Rule, Set<number>>()
 
   constructor(memory: Memory) {
@@ -116,6 +121,13 @@ class Uses {
   /** Each rule with limits, once for every step that it decides. */
   get charges(): Rule[] {
     return [...this.#steps].flatMap(([rule, { size }]) => Array.from({ length: size }, () => rule))
+  }
+
+  /** A rule is looked at. */
+  look(rule: Rule): Rule {
+    const { effect, expiresAtMs, limits } = rule
+    this.steady &&= effect !== 'ask' && expiresAtMs === undefined && limits.length === 0
+    return rule
   }
 
   charge(rule: Rule, { step = 0 }: Cell): void {
@@ -142,11 +154,11 @@ function decideCell(
   if (!request.known) return { cell, verdict: 'deny', ground: { kind: 'unknown-peer' } }
   const lists = compiled.byUse.get(useOf(cell.procedure, cell.role))
   for (const rule of lists?.denials ?? []) {
-    if (applies(rule, request, cell))
+    if (applies(uses.look(rule), request, cell))
       return { cell, verdict: 'deny', ground: { kind: 'rule', rule } }
   }
   for (const rule of lists?.ordered ?? []) {
-    if (!applies(rule, request, cell)) continue
+    if (!applies(uses.look(rule), request, cell)) continue
     const limit = rule.limits.find((one) => isUsedUp(rule, one, cell, uses))
     if (limit !== undefined) {
       if (rule.whenUsedUp === 'next') continue

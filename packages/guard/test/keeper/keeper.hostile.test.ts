@@ -93,7 +93,7 @@ describe('the network port', () => {
     served.close()
   })
 
-  it('carries what one turn says in one message, and nothing that lies beside it in memory', async () => {
+  it('carries what one turn says in one message, answers in one for each half, and nothing that lies beside it in memory', async () => {
     const { seams, heard } = recording(threads)
     await using all = await kept({}, seams)
     await all.guard.owner.addRule({ ...SIGN, effect: 'allow' })
@@ -110,7 +110,7 @@ describe('the network port', () => {
       ),
     )
     expect(new Set(answers.map(told))).toEqual(new Set(['done']))
-    expect(heard.length - before).toBe(2)
+    expect(heard.length - before).toBe(3)
     expect(finds(heard, neighbour)).toBe(false)
   })
 

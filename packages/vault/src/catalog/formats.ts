@@ -138,6 +138,11 @@ export function formatTags(procedure: string, input: unknown): readonly string[]
   if (procedure !== 'sign' && procedure !== 'mac') return []
   const { as, message } = (input ?? {}) as { as?: unknown; message?: unknown }
   const tag = formatTag(procedure === 'sign' ? readAs(as, signFormat) : readAs(as, macFormat))
+  return messageTags(tag, message)
+}
+
+/** The same, where the tag of the format that the input names is known. */
+export function messageTags(tag: string, message: unknown): readonly string[] {
   if (tag !== 'raw' && tag !== 'hmac') return [tag]
   const like = message instanceof Uint8Array ? looksLike(message) : 'digest'
   return like === undefined ? [tag] : [tag, like]

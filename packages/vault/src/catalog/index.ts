@@ -44,7 +44,15 @@ export { agree, concat, concatKdf, hkdf, pbkdf2 } from './derivation.ts'
 export { dataKey, decrypt, encrypt, ENVELOPE_OVERHEAD, rewrap, unwrap, wrap } from './encryption.ts'
 export { parseReference } from './fields.ts'
 export type { Reference } from './fields.ts'
-export { BLIND_FORMATS, formatOf, FORMATS, formatTag, formatTags, looksLike } from './formats.ts'
+export {
+  BLIND_FORMATS,
+  formatOf,
+  FORMATS,
+  formatTag,
+  formatTags,
+  looksLike,
+  messageTags,
+} from './formats.ts'
 export type { MacFormat, SignFormat } from './formats.ts'
 export {
   copy,

@@ -7,7 +7,7 @@ import { bytes, reference } from './fields.ts'
 import { macFormat, signFormat } from './formats.ts'
 
 /** Longest signature, a JWS with its payload and a transaction included: base64 takes a third more. */
-const MAX_SIGNATURE_BYTES = 2 * MAX_FIELD_BYTES
+export const MAX_SIGNATURE_BYTES = 2 * MAX_FIELD_BYTES
 
 /** `sign` */
 export const sign = defineProcedure({
