@@ -12,11 +12,18 @@ import { transportRuntime } from '#runtime'
 import type { Clock } from './clock.ts'
 import type { Admission } from './connection/admission.ts'
 import { identify } from './connection/identify.ts'
+import { pipeOf } from './connection/message-stream.ts'
 import { ping } from './connection/ping.ts'
 import type { PingService } from './connection/ping.ts'
+import type { Pipe } from './connection/pipe.ts'
 import type { Security } from './connection/security.ts'
 import { createUpgrader } from './connection/upgrader.ts'
-import type { P2pUpgrader, UpgraderComponents, UpgraderInit } from './connection/upgrader.ts'
+import type {
+  ConnectionInfo,
+  P2pUpgrader,
+  UpgraderComponents,
+  UpgraderInit,
+} from './connection/upgrader.ts'
 import type { P2pLimits } from './limits.ts'
 import type { Identity } from './open-identity.ts'
 import { dnsResolvers } from './transports/dns.ts'
@@ -50,6 +57,15 @@ export interface Libp2pParts extends UpgraderComponents {
   addressManager: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'>
 }
 
+/** A part of a node that answers protocols of its own. */
+export interface Answerer {
+  readonly protocols: Iterable<string>
+  /** Whether on connections through relays, too. */
+  readonly onLimited: boolean
+  /** Takes a stream of one of them. False: not taken. */
+  take(protocol: string, pipe: Pipe, info: ConnectionInfo): boolean
+}
+
 /** What a composed node is made of. */
 export interface ComposeInit extends Omit<UpgraderInit, 'securities' | 'admission' | 'limits'> {
   identity: Identity
@@ -58,6 +74,7 @@ export interface ComposeInit extends Omit<UpgraderInit, 'securities' | 'admissio
   securities: readonly Security[]
   admission: Admission
   transports: readonly TransportFactory[]
+  answerers: readonly Answerer[]
   /** What else runs on the node, beside identify and ping. */
   services?: Readonly<Record<string, ServiceFactory>>
   resolver: Resolver | undefined
@@ -132,7 +149,28 @@ export async function compose(init: ComposeInit): Promise<Composed> {
   if (made === undefined) {
     throw new TypeError('Cannot create a node: no transport')
   }
+  for (const one of init.answerers) await answer(made, one)
   return { libp2p, ...made }
+}
+
+async function answer(
+  { parts, upgrader }: Pick<Composed, 'parts' | 'upgrader'>,
+  answerer: Answerer,
+): Promise<void> {
+  const { onLimited: runOnLimitedConnection } = answerer
+  // How many there may be is the business of whoever answers.
+  const bounds = { maxInboundStreams: Infinity, maxOutboundStreams: Infinity }
+  for (const protocol of answerer.protocols) {
+    await parts.registrar.handle(
+      protocol,
+      (stream, connection) => {
+        const info = upgrader.infoOf(connection)
+        const taken = info !== undefined && answerer.take(protocol, pipeOf(stream), info)
+        if (!taken) stream.abort(new Error('not taken'))
+      },
+      { ...bounds, runOnLimitedConnection },
+    )
+  }
 }
 
 function withThese(

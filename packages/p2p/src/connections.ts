@@ -1,11 +1,12 @@
 /**
- * The connections of a node that are up: which there are, how each came and why we closed it. It dials nothing and
- * closes nothing by itself.
+ * The connections of a node that are up: which there are, how each came and why it was closed. It dials nothing, and
+ * closes what it is told to.
  */
 import type { Connection as Libp2pConnection } from '@libp2p/interface'
 
 import type { ChannelBudget } from './channel/channel.ts'
 import type { ConnectionInfo } from './connection/upgrader.ts'
+import { isP2pError } from './errors.ts'
 import type { DisconnectReason } from './events.ts'
 import type { Address, PeerId } from './identity.ts'
 import type { Link } from './requests.ts'
@@ -35,6 +36,17 @@ export interface Live extends Link {
   passing: boolean
   /** Why we closed it, once we did. */
   why: DisconnectReason | undefined
+}
+
+const REASONS: Readonly<Record<string, DisconnectReason>> = { banned: 'banned', blocked: 'blocked' }
+
+/** Why a connection is gone: as we said when we closed it, or as the error tells. */
+export function reasonOf({ why }: Live, error: Error | undefined): DisconnectReason {
+  if (why !== undefined) return why
+  if (error === undefined) return 'remote_closed'
+  if (!isP2pError(error)) return 'error'
+  if (error.layer === 'relay') return 'limit'
+  return (error.reason === undefined ? undefined : REASONS[error.reason]) ?? 'error'
 }
 
 /** All connections that are up. */
@@ -89,6 +101,26 @@ export class Connections {
   list(peer?: PeerId): Live[] {
     const some = peer === undefined ? [...this.#all.values()] : (this.#byPeer.get(peer) ?? [])
     return some.filter((live) => live.connection !== undefined)
+  }
+
+  /** The newest that no relay carries and that stays. */
+  direct(peer: PeerId): Live | undefined {
+    return this.list(peer).findLast(
+      ({ info, passing, connection }) => !info.relayed && !passing && connection?.status === 'open',
+    )
+  }
+
+  /** Closes one, and keeps why. */
+  async close(live: Live, why: DisconnectReason): Promise<void> {
+    this.mark([live], why)
+    await live.connection?.close().catch((error: unknown) => {
+      live.connection?.abort(error instanceof Error ? error : new Error(String(error)))
+    })
+  }
+
+  /** Keeps why somebody closes them; what was said first stays. */
+  mark(lives: readonly Live[], why: DisconnectReason): void {
+    for (const live of lives) live.why ??= why
   }
 
   /** The one to ask on: direct before relayed, then the newest. One whose budget is half used up only if `tired`. */

@@ -35,6 +35,10 @@ export interface DirectInit {
 
 /** Tries for direct connections on behalf of one node. */
 export class Direct {
+  /** On these alone. */
+  readonly onLimited = true
+  /** What it answers. */
+  readonly protocols: readonly string[] = [PUNCH_PROTOCOL]
   readonly #init: DirectInit
   readonly #punches: Punches
   readonly #awaited = new Set<{ peer: PeerId; came(): void }>()

@@ -104,6 +104,11 @@ export function addressFromBytes(bytes: Uint8Array, peer: PeerId): Address | und
   }
 }
 
+/** Without the peer id at its end. */
+export function bareOf(address: Address): Address {
+  return address.replace(/\/p2p\/[^/]+$/, '') as Address
+}
+
 /** libp2p's object of an address. */
 export function toMultiaddr(address: Address): Multiaddr {
   return multiaddr(address)

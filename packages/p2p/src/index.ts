@@ -81,7 +81,14 @@ export type { MulticastRuntime } from './runtime/multicast.ts'
 export type { ResolveOptions, Resolver } from './transports/dns.ts'
 export { createNode } from './node.ts'
 export type { ExportedNode } from './exported-node.ts'
-export type { CustomTransport, DialOptions, Node, NodeInit, NodeSeams } from './node-interface.ts'
+export type {
+  CustomTransport,
+  DialOptions,
+  Node,
+  NodeInit,
+  NodeSeams,
+  RequestsService,
+} from './node-interface.ts'
 export type { NodeConnection, Traffic } from './connections.ts'
 export type { IdentitySource } from './open-identity.ts'
 export {

@@ -31,12 +31,14 @@ import { addressOf, parsePeerId, toLibp2pPeerId, toMultiaddr } from './identity.
 import type { PeerId } from './identity.ts'
 import { resolveLimits } from './limits.ts'
 import type { P2pLimits } from './limits.ts'
-import type { CustomTransport, NodeSeams } from './node-interface.ts'
+import type { CustomTransport, NodeSeams, RequestsService } from './node-interface.ts'
 import type { Client, Handlers, Methods, Protocol } from './protocol.ts'
 import { Requests } from './requests.ts'
 import type { ClientOptions, Link, Opened, ServeOptions } from './requests.ts'
 import { dialError, readTarget } from './target.ts'
 import type { Found, Target } from './target.ts'
+
+export type { RequestsService } from './node-interface.ts'
 
 /**
  * A libp2p transport for `createNode({ transports })`. What it connects is secured and muxed as everything else.
@@ -63,39 +65,9 @@ export interface RequestsComponents {
   events: TypedEventTarget<Libp2pEvents>
 }
 
-/** Typed, firewalled requests on a libp2p node. Ends with its node, for good. */
-export interface RequestsService {
-  /** Rules at run time. */
-  readonly firewall: FirewallControl
-  /**
-   * Serves a protocol until the result is disposed.
-   *
-   * @throws `TypeError` when it is served already, or a framing cannot carry it
-   */
-  serve<M extends Methods>(
-    protocol: Protocol<M>,
-    handlers: Handlers<M>,
-    options?: ServeOptions,
-  ): Disposable
-  /**
-   * A protocol's methods as functions that ask one peer. Connects on first use.
-   *
-   * @throws `SyntaxError` or `TypeError` for what is no target, or for a framing that cannot carry the protocol
-   */
-  client<M extends Methods>(
-    protocol: Protocol<M>,
-    target: Target,
-    options?: ClientOptions,
-  ): Client<M>
-  /** What happens to requests, and to all connections of the node. */
-  events<T extends EventType = EventType>(
-    options?: EventsOptions<T>,
-  ): EventStream<EventOf<T> | MissedEvent>
-}
-
 /**
  * Requests as a libp2p service: `createLibp2p({ services: { requests: requests({ firewall }) } })`, then
- * `node.services.requests.serve(…)` and `.client(…)`.
+ * `node.services.requests.serve(…)` and `.client(…)`. It ends with its node, for good.
  *
  * @throws `TypeError` and `RangeError` for what cannot be set up so
  */

@@ -80,24 +80,10 @@ export interface DialOptions {
   signal?: AbortSignal
 }
 
-/** A node. */
-export interface Node extends AsyncDisposable {
-  readonly peer: PeerId
-  /** Where others reach us, each with our peer id. */
-  readonly addresses: Address[]
-  /**
-   * Which of our addresses others can reach, as far as peers found out: those listened on, those where peers see us and
-   * those announced by hand, IP addresses of the internet only unless `reach.private` says otherwise.
-   */
-  reachability(): AddressReachability[]
-  /** The ports that the network's router lets through to us, or was asked to (`reach.mapPorts`). */
-  portMappings(): PortMapping[]
+/** Typed, firewalled requests: of a node, or as a service of a libp2p node that somebody already has. */
+export interface RequestsService {
   /** Rules at run time. */
   readonly firewall: FirewallControl
-  /** Where peers are. */
-  readonly book: AddressBook
-  /** Relays at run time: those that we are reached through, and this node as one. */
-  readonly relay: RelayControl
   /**
    * Serves a protocol until the result is disposed.
    *
@@ -118,10 +104,28 @@ export interface Node extends AsyncDisposable {
     target: Target,
     options?: ClientOptions,
   ): Client<M>
-  /** What happens, to whoever wants to know. */
+  /** What happens, to whoever wants to know: as a service, to requests and to all connections of the node. */
   events<T extends EventType = EventType>(
     options?: EventsOptions<T>,
   ): EventStream<EventOf<T> | MissedEvent>
+}
+
+/** A node. */
+export interface Node extends RequestsService, AsyncDisposable {
+  readonly peer: PeerId
+  /** Where others reach us, each with our peer id. */
+  readonly addresses: Address[]
+  /**
+   * Which of our addresses others can reach, as far as peers found out: those listened on, those where peers see us and
+   * those announced by hand, IP addresses of the internet only unless `reach.private` says otherwise.
+   */
+  reachability(): AddressReachability[]
+  /** The ports that the network's router lets through to us, or was asked to (`reach.mapPorts`). */
+  portMappings(): PortMapping[]
+  /** Where peers are. */
+  readonly book: AddressBook
+  /** Relays at run time: those that we are reached through, and this node as one. */
+  readonly relay: RelayControl
   /** Connects, or gives the connection there is. @throws `P2pError` */
   connect(target: Target, options?: DialOptions): Promise<NodeConnection>
   /** Closes all connections with a peer. */

@@ -12,6 +12,7 @@ const protocol = defineProtocol('/example/punched/1.0.0', {
 const OPEN: NodeInit = { firewall: { inbound: { fallback: 'allow' } } }
 const RELAY = '9.0.0.1'
 const HELLO = new TextEncoder().encode('hello')
+const PATIENT = { timeout: 10_000 }
 
 interface Scene {
   relay: Node
@@ -72,8 +73,8 @@ test('two hosts behind routers punch through; new requests go direct, the relaye
   })
   const remote = away.client(protocol, toHome(all))
   const inFlight = remote.echo(Uint8Array.of(1))
-  await vi.waitFor(() => expect(told).toMatchObject([{ reached: true, attempts: 1 }]))
-  await vi.waitFor(() => expect(ways(away, home)).toEqual([true, false]))
+  await vi.waitFor(() => expect(told).toMatchObject([{ reached: true, attempts: 1 }]), PATIENT)
+  await vi.waitFor(() => expect(ways(away, home)).toEqual([true, false]), PATIENT)
   // One connection, dialled by both: one of them spoke first.
   expect(away.connections(home.peer)[1]).toMatchObject({ direction: 'outbound' })
   expect(home.connections(away.peer)[1]).toMatchObject({ direction: 'outbound' })
@@ -82,7 +83,7 @@ test('two hosts behind routers punch through; new requests go direct, the relaye
   // What was under way ends where it began.
   slow.resolve(undefined)
   expect(await inFlight).toEqual(Uint8Array.of(1))
-  await vi.waitFor(() => expect(ways(away, home)).toEqual([false]), { timeout: 5000 })
+  await vi.waitFor(() => expect(ways(away, home)).toEqual([false]), PATIENT)
   expect(await remote.echo(HELLO)).toEqual(HELLO)
   expect(froms).toEqual([true, false, false])
 })
@@ -93,8 +94,8 @@ test('a host that came through a relay and listens itself is dialled back', asyn
   const all = await scene(internet, ['easy', 'none'], {}, { listen, announce: listen })
   const { home, away, told } = all
   await away.connect(toHome(all))
-  await vi.waitFor(() => expect(told).toMatchObject([{ reached: true, attempts: 0 }]))
-  await vi.waitFor(() => expect(ways(away, home)).toContain(false))
+  await vi.waitFor(() => expect(told).toMatchObject([{ reached: true, attempts: 0 }]), PATIENT)
+  await vi.waitFor(() => expect(ways(away, home)).toContain(false), PATIENT)
 })
 
 test('behind a router that never keeps a port the relayed connection stays, and is not tried again', async () => {
@@ -104,13 +105,13 @@ test('behind a router that never keeps a port the relayed connection stays, and 
   home.serve(protocol, { echo: (message) => message })
   const remote = away.client(protocol, toHome(all))
   expect(await remote.echo(HELLO)).toEqual(HELLO)
-  await vi.waitFor(() => expect(told).toMatchObject([{ reached: false, attempts: 3 }]), 5000)
+  await vi.waitFor(() => expect(told).toMatchObject([{ reached: false, attempts: 3 }]), PATIENT)
   expect(ways(away, home)).toEqual([true])
   expect(await remote.echo(HELLO)).toEqual(HELLO)
   // punchRetryMs has not passed.
   await away.disconnect(home.peer)
   expect(await remote.echo(HELLO)).toEqual(HELLO)
-  await vi.waitFor(() => expect(ways(home, away)).toContain(true))
+  await vi.waitFor(() => expect(ways(home, away)).toContain(true), PATIENT)
   expect(told).toHaveLength(1)
   expect(internet.waiting.size).toBe(0)
 })
