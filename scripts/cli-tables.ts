@@ -2,10 +2,12 @@
 import { z } from 'zod'
 
 import { optionsOf } from '../packages/cli/src/command.ts'
-import { COMMANDS } from '../packages/cli/src/commands/table.ts'
+import { allCommands } from '../packages/cli/src/commands/table.ts'
 import { SETTINGS, variableOf } from '../packages/cli/src/config.ts'
 import type { Key } from '../packages/cli/src/config.ts'
 import { EXIT_OF_REASON, EXIT_OF_STATUS, exitOf, EXITS } from '../packages/cli/src/exits.ts'
+
+const COMMANDS = await allCommands()
 
 /** What of JSON Schema the commands' results turn into. */
 interface Schema {

@@ -48,8 +48,8 @@ export interface Call<O extends Options = Options> {
   readonly options: Values<O>
   /** The whole line, as it was typed behind the program's name. */
   readonly words: readonly string[]
-  /** The whole table, for help and completion. */
-  readonly commands: readonly Command[]
+  /** Every command there is, for completion. */
+  readonly commands: () => Promise<readonly Command[]>
   /**
    * The owner door of this home's vault, unlocked for this call alone.
    *

@@ -48,6 +48,11 @@ export function readLine(args: readonly string[], commands: readonly Command[]):
   return { kind: 'run', command, ...read(command, args) }
 }
 
+/** The first word of the command's name, if the line has one. */
+export function firstWord(args: readonly string[]): string | undefined {
+  return split(args).words[0]
+}
+
 /** Options with a value that may stand in front of the command. */
 const BEFORE: ReadonlySet<string> = new Set(
   Object.entries({ ...EVERYWHERE, ...UNLOCKING }).flatMap(([name, { value }]) =>

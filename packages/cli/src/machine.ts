@@ -7,8 +7,7 @@ import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isatty, ReadStream } from 'node:tty'
 
-import { systemClock } from '@stronghold/vault'
-
+import { systemClock } from './clock.ts'
 import type { Background, BackgroundInit, Io, PersonalTerminal, Sink } from './io.ts'
 import { openKeys } from './key-terminal.ts'
 

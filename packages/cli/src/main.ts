@@ -2,7 +2,7 @@
  * One run of the program: a command line and a machine in, an exit code out. No globals, so that tests call it. Everything
  * that is thrown ends here.
  */
-import { COMMANDS } from './commands/table.ts'
+import { allCommands, commandsOf } from './commands/table.ts'
 import type { Call } from './command.ts'
 import { readConfig } from './config.ts'
 import { exitOf } from './exits.ts'
@@ -10,7 +10,7 @@ import { Failure, failureOf } from './failure.ts'
 import { commandHelp, nounHelp, overview } from './help.ts'
 import { locateHome } from './home.ts'
 import type { Io } from './io.ts'
-import { readLine } from './line.ts'
+import { firstWord, readLine } from './line.ts'
 import type { Line } from './line.ts'
 import { Terminal } from './terminal.ts'
 
@@ -28,10 +28,10 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     if (args.some((arg) => arg.includes('\0'))) {
       throw new Failure('usage', 'cannot read the command line', { reason: 'it holds a zero byte' })
     }
-    line = readLine(args, COMMANDS)
+    line = await lineOf(args)
     return await run(line, { words: args, io, terminal })
   } catch (error) {
-    const command = line?.kind === 'run' ? line.command.name : nearestCommand(args)
+    const command = line?.kind === 'run' ? line.command.name : await nearestCommand(args)
     const failure = withHint(failureOf(error), command)
     await terminal.failure(failure)
     if (failure.exit === 'internal' && (io.env['STRONGHOLD_DEBUG'] ?? '') !== '') {
@@ -40,6 +40,16 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     return exitOf(failure.exit)
   } finally {
     terminal.endProgress()
+  }
+}
+
+/** A line that names a command is read by the few that begin so; another by all, of which one may be meant. */
+async function lineOf(args: readonly string[]): Promise<Line> {
+  const few = await commandsOf(firstWord(args))
+  try {
+    return readLine(args, few)
+  } catch {
+    return readLine(args, await allCommands())
   }
 }
 
@@ -58,8 +68,8 @@ async function run(
       command !== undefined
         ? commandHelp(command, style)
         : noun === undefined
-          ? overview(COMMANDS, style)
-          : nounHelp(noun, COMMANDS, style)
+          ? overview(await allCommands(), style)
+          : nounHelp(noun, await commandsOf(noun), style)
     await io.stdout.write(`${text}\n`)
     return 0
   }
@@ -77,7 +87,7 @@ async function run(
     operands,
     options: options as Call['options'],
     words,
-    commands: COMMANDS,
+    commands: allCommands,
     // What these load takes half a second that help, completion and the peer book do not need.
     withOwner: async (work) => await (await import('./door.ts')).withOwner(init, work),
     withOwnerAtHand: async (work) => await (await import('./door.ts')).withOwnerAtHand(init, work),
@@ -96,11 +106,12 @@ function withHint(failure: Failure, command: string | undefined): Failure {
 }
 
 /** The command that a line was probably meant to be that could not be read. */
-function nearestCommand(args: readonly string[]): string | undefined {
+async function nearestCommand(args: readonly string[]): Promise<string | undefined> {
   const [first = '', second = ''] = args.filter((arg) => !arg.startsWith('-'))
+  const commands = await commandsOf(first)
   return (
-    COMMANDS.find(({ name }) => name === `${first} ${second}`) ??
-    COMMANDS.find(({ name }) => name === first)
+    commands.find(({ name }) => name === `${first} ${second}`) ??
+    commands.find(({ name }) => name === first)
   )?.name
 }
 

@@ -1,6 +1,5 @@
 /** What a vault elsewhere refused, or why it was not reached, as people are told it: who, what, and the next command. Pure. */
 import type { Ran } from '@stronghold/core'
-import { isVaultError } from '@stronghold/vault'
 
 import { EXIT_OF_REASON, EXIT_OF_STATUS } from './exits.ts'
 import type { ExitName } from './exits.ts'
@@ -126,6 +125,7 @@ export async function atPeer<T>(
     return await work()
   } catch (error) {
     // From the door of a node here, or over its socket.
+    const { isVaultError } = await import('@stronghold/vault')
     if (!isVaultError(error) || error instanceof Failure) throw error
     const { code, reason, message } = error
     const { ran = 'maybe' } = error as { ran?: Ran }

@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process'
 
 import { describe, expect, test } from 'vitest'
 
-import { COMMANDS } from '../src/commands/table.ts'
+import { allCommands } from '../src/commands/table.ts'
 import { completionScript, SHELLS } from '../src/completion.ts'
 import { Machine } from './machine.ts'
+
+const COMMANDS = await allCommands()
 
 /** What bash offers behind these words. */
 function offered(...words: string[]): string[] {

@@ -2,10 +2,12 @@
 import { describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 
-import { COMMANDS } from '../src/commands/table.ts'
+import { allCommands, commandsOf } from '../src/commands/table.ts'
 import { arity, optionsOf } from '../src/command.ts'
 import { Failure } from '../src/failure.ts'
 import { readLine } from '../src/line.ts'
+
+const COMMANDS = await allCommands()
 
 const read = (line: string): ReturnType<typeof readLine> =>
   readLine(line.split(' ').filter(Boolean), COMMANDS)
@@ -86,6 +88,17 @@ describe('the table of commands', () => {
   test('holds each name once, and no verb that is a command with operands', () => {
     const names = COMMANDS.map(({ name }) => name)
     expect(new Set(names).size).toBe(names.length)
+  })
+
+  test('is read in part where the first word names a command, and as a whole where it does not', async () => {
+    for (const word of new Set(COMMANDS.map(({ name }) => name.split(' ')[0] ?? ''))) {
+      const few = await commandsOf(word)
+      const those = COMMANDS.filter(({ name }) => name.split(' ')[0] === word)
+      expect(few).toEqual(expect.arrayContaining(those))
+      expect(few.length).toBeLessThan(COMMANDS.length / 4)
+    }
+    expect(await commandsOf('sing')).toEqual(COMMANDS)
+    expect(await commandsOf(undefined)).toEqual(COMMANDS)
   })
 
   test('every example is a command line that is read, but for what a shell adds', () => {

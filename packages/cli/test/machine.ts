@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { systemClock } from '@stronghold/vault'
 import type { Clock } from '@stronghold/vault'
 
-import { COMMANDS } from '../src/commands/table.ts'
+import { allCommands } from '../src/commands/table.ts'
 import type { Io } from '../src/io.ts'
 import { readLine } from '../src/line.ts'
 import { main } from '../src/main.ts'
@@ -209,6 +209,8 @@ export class Machine implements Disposable {
 }
 
 /** What `--json` prints is what the table of commands says it prints, and nothing beside it. */
+const COMMANDS = await allCommands()
+
 function assertShape(args: readonly string[], exit: number, stdout: string): void {
   if (exit !== 0 || !args.includes('--json') || args.includes('--dry-run')) return
   const line = readLine(args, COMMANDS)

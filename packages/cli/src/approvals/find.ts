@@ -1,5 +1,5 @@
 /** Which of what waits is meant: by an id or its beginning, or the only one. Pure. */
-import { named, shortest } from '@stronghold/guard'
+import { named, shortest } from '@stronghold/guard/proofs'
 import type { PendingApproval } from '@stronghold/guard'
 
 import { Failure, quoted } from '../failure.ts'

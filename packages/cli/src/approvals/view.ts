@@ -3,7 +3,7 @@
  * stood on the screen: nothing can be decided that has only just appeared, nor approved before all of it was shown.
  */
 import type { Choice, PendingApproval } from '@stronghold/guard'
-import { shortest } from '@stronghold/guard'
+import { shortest } from '@stronghold/guard/proofs'
 
 import { parseDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'

@@ -50,7 +50,7 @@ const completion = defineCommand({
         hint: 'stronghold completion bash',
       })
     }
-    const script = completionScript(shell, commands)
+    const script = completionScript(shell, await commands())
     await terminal.result({ script }, script)
   },
 })

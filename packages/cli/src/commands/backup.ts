@@ -350,7 +350,8 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
   }
   const { openBackup, createVault, readIdentityFile, readPassphraseFile, Slab } =
     await import('@stronghold/vault')
-  const { ask, sourceOf, withNewCredential } = await import('../passphrase.ts')
+  const { ask, withNewCredential } = await import('../passphrase.ts')
+  const { sourceOf } = await import('../unlock-source.ts')
   const { certify, makeTokens } = await import('./init.ts')
   const { makeHome, peerOf } = await import('../home.ts')
   const { openGuard } = await import('@stronghold/guard')

@@ -12,7 +12,7 @@ import { failureOf } from '../failure.ts'
 import { hasVault, socketsOf } from '../home.ts'
 import { networkFindings } from '../network-findings.ts'
 import type { Finding } from '../network-findings.ts'
-import { sourceOf } from '../passphrase.ts'
+import { sourceOf } from '../unlock-source.ts'
 
 /** Oldest Node.js that it runs on. */
 const NODE_MAJOR = 24

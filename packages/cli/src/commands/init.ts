@@ -11,7 +11,7 @@ import type { Command } from '../command.ts'
 import { Failure } from '../failure.ts'
 import { hasVault, makeHome, peerOf } from '../home.ts'
 import type { Home } from '../home.ts'
-import { sourceOf, withNewCredential } from '../passphrase.ts'
+import { sourceOf } from '../unlock-source.ts'
 
 /** Length of a role token, in bytes. */
 const TOKEN_BYTES = 32
@@ -44,6 +44,7 @@ export const init: Command = defineCommand({
     }
     makeHome(home)
     const { createVault } = await import('@stronghold/vault')
+    const { withNewCredential } = await import('../passphrase.ts')
     const { openGuard } = await import('@stronghold/guard')
     // The credential first, so that nothing is left behind where nobody says one; the vault last, so that whatever fails
     // before it is made can be typed again.

@@ -10,7 +10,6 @@ import type { Secret, Slab } from '@stronghold/vault'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { Failure, quoted } from '../failure.ts'
-import { ask } from '../passphrase.ts'
 import { recordAt, recordJson, recordLine, recordShape, runAll } from '../procedures.ts'
 import { parseOwn } from '../reference.ts'
 import { MAX_SECRET_BYTES } from '../limits.ts'
@@ -128,9 +127,9 @@ async function readOwnPassphrase(
     const { readPassphraseFile } = await import('@stronghold/vault')
     return readPassphraseFile(resolve(io.cwd, file), slab)
   }
-  return options['ask-secret-passphrase'] === true
-    ? ask(io, slab, 'Passphrase of the secret: ')
-    : undefined
+  if (options['ask-secret-passphrase'] !== true) return undefined
+  const { ask } = await import('../passphrase.ts')
+  return ask(io, slab, 'Passphrase of the secret: ')
 }
 
 const BEGINNINGS: readonly (readonly [string, (typeof FORMATS)[number]])[] = [

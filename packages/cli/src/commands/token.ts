@@ -1,7 +1,6 @@
 /** `token`: what a program shows at the owner's socket, made anew. */
 import { existsSync } from 'node:fs'
 
-import { createToken } from '@stronghold/guard/owner'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
@@ -40,6 +39,7 @@ const rotate = defineCommand({
     }))
     // A token that is not there is not made for whoever asks: the vault has to be theirs.
     if (files.some(({ path }) => !existsSync(path))) await withOwner((owner) => owner.rules())
+    const { createToken } = await import('@stronghold/guard/owner')
     if (!dryRun) for (const { path } of files) createToken(path, { replace: existsSync(path) })
     await terminal.result(
       { rotated: files },

@@ -2,7 +2,6 @@
 import { readFileSync, statSync } from 'node:fs'
 
 import type { OwnerDoor } from '@stronghold/guard'
-import { Slab } from '@stronghold/vault'
 import { z } from 'zod'
 
 import { defineCommand } from '../command.ts'
@@ -11,7 +10,7 @@ import { Failure, failureOf } from '../failure.ts'
 import { hasVault } from '../home.ts'
 import { within } from '../io.ts'
 import { MAX_START_MS } from '../limits.ts'
-import { askOptional, sourceOf, unlockBy } from '../passphrase.ts'
+import { sourceOf } from '../unlock-source.ts'
 import type { NodeStatus } from '../node/life.ts'
 
 /** The line that a program waits for. */
@@ -129,22 +128,29 @@ async function unlockAtStart(
   const { reconcile } = await import('../door.ts')
   const source = sourceOf(options, config)
   if (source === undefined) {
-    const passphrase = passphraseOf(io)
+    const passphrase = await passphraseOf(io)
     if (passphrase === undefined) return false
     using secret = passphrase
     const { sealTo } = await import('@stronghold/vault')
     const sealed = sealTo(await owner.boxKey(), secret.bytes)
     await owner.unlock({ by: 'passphrase', passphrase: { sealed } })
-  } else await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+  } else {
+    const { unlockBy } = await import('../passphrase.ts')
+    await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+  }
   await reconcile({ home, terminal }, owner)
   return true
 }
 
 /** What the person in front types, if there is one and it is anything. Wiped when disposed of. */
-function passphraseOf(io: Call['io']): (Disposable & { readonly bytes: Uint8Array }) | undefined {
+async function passphraseOf(
+  io: Call['io'],
+): Promise<(Disposable & { readonly bytes: Uint8Array }) | undefined> {
   const there = io.openTerminal()
   if (there === undefined) return undefined
   there[Symbol.dispose]()
+  const { Slab } = await import('@stronghold/vault')
+  const { askOptional } = await import('../passphrase.ts')
   const slab = new Slab({ bytes: SLAB_BYTES })
   const secret = askOptional(io, slab, 'Passphrase (none starts locked): ')
   if (secret === undefined) {
@@ -191,13 +197,13 @@ async function detach(call: UpCall): Promise<void> {
   makeHome(home)
   const source = sourceOf(options, config)
   const isAsked = options.locked !== true && hasVault(home)
-  let secret: ReturnType<typeof passphraseOf>
+  let secret: Awaited<ReturnType<typeof passphraseOf>>
   if (isAsked && source?.from === 'descriptor') {
-    const { readPassphrase } = await import('@stronghold/vault')
+    const { readPassphrase, Slab } = await import('@stronghold/vault')
     const slab = new Slab({ bytes: SLAB_BYTES })
     const { bytes } = readPassphrase(source.descriptor, slab)
     secret = { bytes, [Symbol.dispose]: () => slab[Symbol.dispose]() }
-  } else if (isAsked && source === undefined) secret = passphraseOf(io)
+  } else if (isAsked && source === undefined) secret = await passphraseOf(io)
   using given = secret
   const file = (name: 'passphrase-file' | 'key-file'): string[] => {
     const value: unknown = Reflect.get(options, name)
@@ -346,6 +352,7 @@ const unlock = defineCommand({
       })
     }
     if ((await owner.status()).locked) {
+      const { unlockBy } = await import('../passphrase.ts')
       await owner.unlock(unlockBy(sourceOf(options, config), io, await owner.boxKey()))
       const { reconcile } = await import('../door.ts')
       await reconcile({ home, terminal }, owner)
