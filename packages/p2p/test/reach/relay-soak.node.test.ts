@@ -123,8 +123,8 @@ function numberOf([a = 0, b = 0, c = 0]: Uint8Array): number {
 soak(
   `${CYCLES.toLocaleString('en')} reservations come and go, and nothing of them stays`,
   async () => {
-    await using relay = await Relay.start()
-    const nodes = await Promise.all(Array.from({ length: 4 }, () => createNode()))
+    await using relay = await Relay.start(SLOWLY)
+    const nodes = await Promise.all(Array.from({ length: 4 }, () => createNode({ limits: SLOWLY })))
     const cycles = async (node: Node, count: number): Promise<void> => {
       for (let at = 0; at < count; at++) {
         await node.listen(relay.through)
