@@ -73,6 +73,14 @@ function weight(value: unknown): number {
   return sum
 }
 
+/** What is remembered of a request that ran at once: enough to answer it again, and to tell another one under its id. */
+export function encodeAnswered(held: HeldRequest): Uint8Array {
+  const { peer, id, requestHash, expiresAtMs, askedAtMs, receipt, answer } = held
+  return encode([peer, fromHex(id), requestHash, expiresAtMs, askedAtMs, receipt, answer], {
+    maxDepth: 64,
+  })
+}
+
 /** A request as its row holds it. */
 export function encodeHeld(held: HeldRequest): Uint8Array {
   return encode({ v: 1, ...held, id: fromHex(held.id) }, { maxDepth: 64 })

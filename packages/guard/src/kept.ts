@@ -2,7 +2,7 @@
  * Requests that ran at once, for as long as they are remembered: all of one transaction lie in one row, because a row each,
  * written and taken away, costs more than the signature that it is about. It decides nothing and answers nobody.
  */
-import { decode, encode, fromHex, toHex } from '@stronghold/core'
+import { decode, encode, toHex } from '@stronghold/core'
 import type { VaultTransaction } from '@stronghold/vault'
 
 import { requestKey } from './held.ts'
@@ -10,6 +10,7 @@ import type { HeldRequest, KeptAnswer } from './held.ts'
 import type { Journal } from './journal.ts'
 import { KINDS } from './kinds.ts'
 import { MAX_KEPT_ROW_BYTES } from './limits.ts'
+import { AnswerMolds } from './molds.ts'
 
 /** Which requests of a row are remembered still. */
 interface KeptRow {
@@ -25,11 +26,12 @@ export class Kept {
   readonly #rowOf = new Map<string, KeptRow>()
   /** Those of the transaction that is running, encoded: what has no form fails alone. */
   readonly #fresh = new Map<string, Uint8Array>()
+  readonly #molds = new AnswerMolds()
   #next = 0
 
   /** Remembers a request that has no row yet; `write` gives it one. */
   add(journal: Journal, key: string, held: HeldRequest): void {
-    journal.set(this.#fresh, key, encodeOne(held))
+    journal.set(this.#fresh, key, this.#molds.encode(held))
   }
 
   /** What the rows hold. @throws `SyntaxError` for one that this program did not write */
@@ -100,7 +102,7 @@ export class Kept {
       if (row.keys.size === before) continue
       const some = [...row.keys].flatMap((key) => {
         const held = find(key)
-        return held === undefined ? [] : [encodeOne(held)]
+        return held === undefined ? [] : [this.#molds.encode(held)]
       })
       tx.put(KINDS.kept, rowId(row.number), encode([1, ...some]))
       row.written = row.keys.size
@@ -143,14 +145,6 @@ function* portions(fresh: Iterable<readonly [string, Uint8Array]>): Generator<Po
     length += bytes.byteLength
   }
   yield some
-}
-
-/** All that is needed to answer the same request again, and to tell another one under its id. */
-function encodeOne(held: HeldRequest): Uint8Array {
-  const { peer, id, requestHash, expiresAtMs, askedAtMs, receipt, answer } = held
-  return encode([peer, fromHex(id), requestHash, expiresAtMs, askedAtMs, receipt, answer], {
-    maxDepth: 64,
-  })
 }
 
 function decodeKept(bytes: Uint8Array): HeldRequest[] {

@@ -1,12 +1,16 @@
 /**
  * CBOR of what is written again and again, all alike but for a few bytes: the last of a kind is kept as a mold, and the next
- * is poured into it. The bytes are those of `encodeEntry` and `requestBytes`, which also write, and check, every first of its
- * kind. It knows no rules and no disk.
+ * is poured into it. The bytes are those of `encodeEntry`, `requestBytes` and `encodeAnswered`, which also write, and check,
+ * every first of its kind. It knows no rules and no disk.
  */
+import { encode, equalBytes, fromHex } from '@stronghold/core'
+
 import { encodeEntry } from './audit/entry.ts'
 import type { AuditFacts, NewEntry } from './audit/entry.ts'
 import { requestBytes } from './hashed.ts'
 import type { HashedRequest } from './hashed.ts'
+import { encodeAnswered } from './held.ts'
+import type { HeldRequest } from './held.ts'
 import { MAX_MOLD_BYTES, MAX_MOLDS } from './limits.ts'
 
 const ID_BYTES = 16
@@ -16,6 +20,11 @@ const AT_OFFSET = 4
 const ENTRY_ID_OFFSET = 38
 /** Where the id begins in a request: it is the first of its fields. */
 const REQUEST_ID_OFFSET = 5
+/** Where what follows the id of an answered request begins: its hash, then two times, each behind its head. */
+const HASH_BYTES = 32
+const HASH_OFFSET = ID_BYTES + 2
+const EXPIRES_OFFSET = HASH_OFFSET + HASH_BYTES + 1
+const ASKED_OFFSET = EXPIRES_OFFSET + 9
 const BYTES_OF_16 = 0x50
 const UINT64 = 0x1b
 const TWO_32 = 2 ** 32
@@ -31,7 +40,7 @@ export class EntryMolds {
     if (entry.event !== 'request') return encodeEntry(entry)
     const { at, facts } = entry
     const { id, peer, connection, rule, use } = facts
-    const fits = Number.isSafeInteger(at) && at >= TWO_32 && isId(id) && isList(use)
+    const fits = isLong(at) && isId(id) && isList(use)
     if (!fits) return encodeEntry(entry)
     const name = `${rule ?? ''} ${peer} ${use[0]?.[2] ?? ''} ${connection}`
     const known = this.#known.get(name)
@@ -92,6 +101,44 @@ export class RequestMolds {
       const [before, behind] = [mold.slice(0, at), mold.slice(at + 1)]
       this.#known.set(name, { request: bare, before, behind })
     }
+    return bytes
+  }
+}
+
+/** Signatures that were made at once, alike but for id and hash of the request, its times and the signature. */
+export class AnswerMolds {
+  readonly #known = new Recent<{
+    readonly receipt: boolean
+    readonly version: unknown
+    readonly bytes: Uint8Array
+    /** Where the id begins. */
+    readonly at: number
+  }>()
+
+  /** The same as `encodeAnswered`. Throws alike. */
+  encode(held: HeldRequest): Uint8Array {
+    const { peer, id, requestHash, expiresAtMs, askedAtMs, receipt, answer } = held
+    const signed = signedIn(answer)
+    const fits = isLong(expiresAtMs) && isLong(askedAtMs) && requestHash.byteLength === HASH_BYTES
+    if (signed === undefined || !fits || id.length !== 2 * ID_BYTES) return encodeAnswered(held)
+    const { signature, version } = signed
+    const name = `${signature.byteLength} ${peer}`
+    const known = this.#known.get(name)
+    if (known?.receipt !== receipt || !Object.is(known.version, version)) {
+      const bytes = encodeAnswered(held)
+      const at = 1 + encode(peer).byteLength + 1
+      if (isAnswerMold(bytes, at, signature)) {
+        this.#known.set(name, { receipt, version, bytes: new Uint8Array(bytes), at })
+      }
+      return bytes
+    }
+    const { at } = known
+    const bytes = new Uint8Array(known.bytes)
+    bytes.set(fromHex(id), at)
+    bytes.set(requestHash, at + HASH_OFFSET)
+    writeUint64(bytes, at + EXPIRES_OFFSET, expiresAtMs)
+    writeUint64(bytes, at + ASKED_OFFSET, askedAtMs)
+    bytes.set(signature, bytes.byteLength - signature.byteLength)
     return bytes
   }
 }
@@ -175,6 +222,34 @@ function isList(value: unknown): boolean {
 
 function isMold(bytes: Uint8Array, idOffset: number): boolean {
   return bytes.byteLength <= MAX_MOLD_BYTES && bytes[idOffset - 1] === BYTES_OF_16
+}
+
+/** A signature that is all of an answer. */
+function signedIn(
+  answer: HeldRequest['answer'],
+): { readonly signature: Uint8Array; readonly version: unknown } | undefined {
+  if (answer?.kind !== 'done' || Object.keys(answer).length !== 2) return undefined
+  const [output, ...others] = answer.outputs
+  if (output === undefined || others.length > 0 || Object.keys(output).length !== 2)
+    return undefined
+  const { signature, version } = output
+  const fits = signature instanceof Uint8Array && Object.hasOwn(output, 'version')
+  return fits && version !== undefined ? { signature, version } : undefined
+}
+
+/** Whether all stands where it is poured. Deterministic CBOR sorts shorter names first: the signature comes last. */
+function isAnswerMold(bytes: Uint8Array, at: number, signature: Uint8Array): boolean {
+  return (
+    isMold(bytes, at) &&
+    bytes[at + EXPIRES_OFFSET - 1] === UINT64 &&
+    bytes[at + ASKED_OFFSET - 1] === UINT64 &&
+    equalBytes(bytes.subarray(bytes.byteLength - signature.byteLength), signature)
+  )
+}
+
+/** A number that takes eight bytes. */
+function isLong(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= TWO_32
 }
 
 /** RFC 8949 §3.1: the head of a byte string. */

@@ -1,6 +1,7 @@
 /** What is poured into a mold is, byte for byte, what is written without one. */
 import assert from 'node:assert/strict'
 
+import { toHex } from '@stronghold/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
@@ -8,8 +9,10 @@ import { encodeEntry } from '../src/audit/entry.ts'
 import type { NewEntry } from '../src/audit/entry.ts'
 import { requestBytes } from '../src/hashed.ts'
 import type { HashedRequest } from '../src/hashed.ts'
+import { encodeAnswered } from '../src/held.ts'
+import type { HeldRequest } from '../src/held.ts'
 import { MAX_MOLD_BYTES, MAX_MOLDS } from '../src/limits.ts'
-import { EntryMolds, RequestMolds } from '../src/molds.ts'
+import { AnswerMolds, EntryMolds, RequestMolds } from '../src/molds.ts'
 
 const RUNS = process.env['STRONGHOLD_LONG'] === '1' ? 20_000 : 200
 const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
@@ -168,6 +171,79 @@ test('a request', () => {
     }),
     { numRuns: RUNS },
   )
+})
+
+const output = fc.record(
+  {
+    signature: fc.oneof(bytes(64), bytes(64), bytes(71), fc.constantFrom<unknown>('text', [])),
+    version: fc.constantFrom<unknown>(1, 2, 0, -0, 1.5, null),
+    more: fc.constant(1),
+  },
+  { requiredKeys: ['signature'] },
+)
+const answered = fc.record(
+  {
+    peer: word,
+    id: fc.oneof({ weight: 6, arbitrary: bytes(16).map(toHex) }, fc.constantFrom('ab', 'x')),
+    requestHash: fc.oneof({ weight: 6, arbitrary: bytes(32) }, bytes(31)),
+    expiresAtMs: at,
+    askedAtMs: at,
+    receipt: fc.boolean(),
+    answer: fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          kind: fc.constant('done'),
+          outputs: fc.array(output, { minLength: 1, maxLength: 2 }),
+        }),
+      },
+      fc.record({ kind: fc.constant('done'), outputs: fc.constant([]), leaf: bytes(3) }),
+      fc.constant({ kind: 'failed', code: 'internal', ran: 'yes', message: 'Cannot' }),
+      fc.constant(undefined),
+    ),
+  },
+  { requiredKeys: ['peer', 'id', 'requestHash', 'expiresAtMs', 'askedAtMs', 'receipt'] },
+)
+const inAnswer = ({ answer }: { answer?: object | undefined }): object[] =>
+  answer === undefined ? [] : [answer, ...('outputs' in answer ? (answer.outputs as object[]) : [])]
+
+test('an answer', () => {
+  fc.assert(
+    fc.property(chain(answered, inAnswer), (all) => {
+      const molds = new AnswerMolds()
+      for (const one of all as unknown[] as HeldRequest[]) {
+        assert.deepEqual(
+          tried(() => molds.encode(one)),
+          tried(() => encodeAnswered(one)),
+        )
+      }
+    }),
+    { numRuns: RUNS },
+  )
+})
+
+test('an answer that says more than the one before', () => {
+  const output = { signature: new Uint8Array(64), version: 1 }
+  const one = {
+    peer: 'a',
+    id: '00'.repeat(16),
+    requestHash: new Uint8Array(32),
+    expiresAtMs: 2 ** 40,
+    askedAtMs: 2 ** 40,
+    receipt: true,
+    answer: { kind: 'done', outputs: [output] },
+  }
+  const more = [
+    { kind: 'done', outputs: [output], leaf: new Uint8Array(3) },
+    { kind: 'done', outputs: [{ ...output, more: 1 }] },
+    { kind: 'done', outputs: [output, output] },
+  ]
+  for (const answer of more) {
+    const molds = new AnswerMolds()
+    for (const said of [one, one, { ...one, answer }, one] as unknown[] as HeldRequest[]) {
+      expect(molds.encode(said)).toEqual(encodeAnswered(said))
+    }
+  }
 })
 
 test('what one mold has written, the next pouring leaves as it was', () => {
