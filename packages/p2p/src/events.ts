@@ -17,13 +17,13 @@ import type { ReachabilityState } from './reach/reachability.ts'
 import { Subscriber } from './subscriber.ts'
 
 /** What every event has. Events are frozen and print as JSON. */
-interface EventBase {
+export interface EventBase {
   /** When it was told, since the epoch. */
   readonly atMs: number
 }
 
 /** What events of one connection have. */
-interface ConnectionEvent extends EventBase {
+export interface ConnectionEvent extends EventBase {
   readonly peer: PeerId
   /** The connection's id within this node. */
   readonly connection: string
@@ -91,7 +91,7 @@ export interface DialFailedEvent extends EventBase {
 }
 
 /** What events of one request have. */
-interface RequestEventBase extends EventBase {
+export interface RequestEventBase extends EventBase {
   readonly peer: PeerId
   readonly connection: string
   /** Inbound: the peer asks us. */

@@ -7,11 +7,13 @@ export type {
   AddressesChangedEvent,
   AskedEvent,
   ConnectedEvent,
+  ConnectionEvent,
   DeniedEvent,
   DialFailedEvent,
   DirectEvent,
   DisconnectedEvent,
   DisconnectReason,
+  EventBase,
   EventOf,
   EventsOptions,
   EventStream,
@@ -31,6 +33,7 @@ export type {
   RelayLostEvent,
   RelayReservedEvent,
   RequestEvent,
+  RequestEventBase,
   ResponseEvent,
   StoppedEvent,
 } from './events.ts'
@@ -44,6 +47,7 @@ export type {
 export type { FindOptions } from './find/finding.ts'
 export type { FindInit, KademliaOptions, MdnsOptions, RendezvousOptions } from './find/ways.ts'
 export type { DecidedBy } from './firewall/decide.ts'
+export type { AskFailure } from './firewall/asks.ts'
 export type { AskEnd, FirewallControl } from './firewall/firewall.ts'
 export type {
   AskAnswer,
@@ -68,16 +72,37 @@ export { openEnvelope } from './peer-record.ts'
 export type { EnvelopeKind, OpenedEnvelope } from './peer-record.ts'
 export { DEFAULT_LIMITS, resolveLimits } from './limits.ts'
 export type { P2pLimits } from './limits.ts'
+export type { CarryLimits } from './carry.ts'
 export type { Format, Framing, FramingOptions } from './framings/framing.ts'
 export { original } from './framings/original.ts'
 export type { OriginalOptions, OriginalProtocol } from './framings/original.ts'
 export { requestResponse } from './framings/request-response.ts'
 export type { FormatName } from './framings/request-response.ts'
 export type { Clock } from './clock.ts'
+export type { Refusal } from './connection/admission.ts'
 export type { ConnectionInfo } from './connection/upgrader.ts'
 export type { KeyType } from './keys.ts'
-export type { AddAddressOptions, AddressBook, AddressEntry } from './reach/addresses.ts'
-export type { MulticastRuntime } from './runtime/multicast.ts'
+export type {
+  AddAddressOptions,
+  AddressBook,
+  AddressBookInit,
+  AddressEntry,
+} from './reach/addresses.ts'
+export type {
+  AddressSource,
+  BookParsers,
+  ExportedAddress,
+  ExportedBook,
+  RelayMode,
+} from './reach/book-file.ts'
+export type {
+  Endpoint as MulticastEndpoint,
+  InterfaceAddress,
+  Link as MulticastLink,
+  LinkInit as MulticastLinkInit,
+  MulticastRuntime,
+} from './runtime/multicast.ts'
+export type { RouterRequest, RouterResponse, RouterRuntime } from './runtime/routers.ts'
 export type { ResolveOptions, Resolver } from './transports/dns.ts'
 export { createNode } from './node.ts'
 export type { ExportedNode } from './exported-node.ts'
@@ -103,6 +128,7 @@ export type {
   AnyMethod,
   BidiStream,
   BidiStreamInit,
+  CallArguments,
   Caller,
   CallOptions,
   Client,
@@ -112,7 +138,11 @@ export type {
   Handler,
   HandlerContext,
   Handlers,
+  Items,
+  Later,
+  MethodInit,
   Methods,
+  Nothing,
   Protocol,
   ServerStream,
   ServerStreamInit,

@@ -11,16 +11,16 @@ import { BIT_STRING, DerReader, NULL, OID, SEQUENCE } from './der.ts'
 import { bytesField, decodeFields, varintField } from './protobuf.ts'
 import type { PeerId } from './identity.ts'
 
+/** Kinds of identity keys. */
+export type KeyType = 'rsa' | 'ed25519' | 'secp256k1' | 'ecdsa'
+
 // libp2p/specs peer-ids/peer-ids.md "Keys": enum KeyType by number.
-const KEY_TYPES = ['rsa', 'ed25519', 'secp256k1', 'ecdsa'] as const
+const KEY_TYPES: readonly KeyType[] = ['rsa', 'ed25519', 'secp256k1', 'ecdsa']
 const IDENTITY_HASH = 0x00
 const SHA2_256_HASH = 0x12
 
 /** Longest public key that is its own peer id, in bytes of its protobuf (peer-ids.md "Peer Ids"). */
 export const MAX_INLINE_KEY_BYTES = 42
-
-/** Kinds of identity keys. */
-export type KeyType = (typeof KEY_TYPES)[number]
 
 // Ours: small keys are weak, and time to verify grows with the size of the modulus and of the exponent.
 const MIN_RSA_BITS = 2048

@@ -23,7 +23,8 @@ export const nothing: Schema<undefined> = Object.freeze({
   }),
 } as const)
 
-interface Common<Req extends Schema> {
+/** What every method may say. */
+export interface MethodInit<Req extends Schema> {
   /** Default: nothing. */
   request?: Req
   /** What the firewall, the prompt and the log see, computed by the receiver from the checked request. */
@@ -33,13 +34,13 @@ interface Common<Req extends Schema> {
 }
 
 /** A method that takes one request and gives one answer. */
-export interface UnaryInit<Req extends Schema, Res extends Schema> extends Common<Req> {
+export interface UnaryInit<Req extends Schema, Res extends Schema> extends MethodInit<Req> {
   /** Default: nothing. */
   response?: Res
 }
 
 /** A method that answers with a stream of items. */
-export interface ServerStreamInit<Req extends Schema, Down extends Schema> extends Common<Req> {
+export interface ServerStreamInit<Req extends Schema, Down extends Schema> extends MethodInit<Req> {
   download: Down
 }
 
@@ -48,7 +49,7 @@ export interface ClientStreamInit<
   Req extends Schema,
   Up extends Schema,
   Res extends Schema,
-> extends Common<Req> {
+> extends MethodInit<Req> {
   upload: Up
   /** Default: nothing. */
   response?: Res
@@ -59,7 +60,7 @@ export interface BidiStreamInit<
   Req extends Schema,
   Up extends Schema,
   Down extends Schema,
-> extends Common<Req> {
+> extends MethodInit<Req> {
   upload: Up
   download: Down
 }
@@ -119,7 +120,8 @@ export interface BidiStream<
   readonly response: undefined
 }
 
-type Nothing = Schema<undefined>
+/** The schema of what is not there. */
+export type Nothing = Schema<undefined>
 
 // NoInfer: what is left out is nothing, not whatever the place that the method stands in would take.
 
@@ -288,8 +290,11 @@ export interface HandlerContext {
   readonly deadlineMs: number
 }
 
-type Items<T> = Iterable<T> | AsyncIterable<T>
-type Later<T> = T | Promise<T>
+/** What an upload or a download is taken from. */
+export type Items<T> = Iterable<T> | AsyncIterable<T>
+
+/** Now or later. */
+export type Later<T> = T | Promise<T>
 
 /** The handler of one method: it gets what the schemas give and returns what they take. */
 export type Handler<M> =
@@ -325,8 +330,8 @@ export interface UploadOptions<Item> extends CallOptions {
   upload: Items<Item>
 }
 
-/** Whether a request may be left out. */
-type Args<Req extends Schema, Options> =
+/** The arguments of a call: what its schemas let one leave out may be left out. */
+export type CallArguments<Req extends Schema, Options> =
   undefined extends InferInput<Req>
     ? Options extends { upload: unknown }
       ? [request: InferInput<Req>, options: Options]
@@ -338,14 +343,14 @@ type Args<Req extends Schema, Options> =
 /** Calls one method: it takes what the schemas take and gives what they give. */
 export type Caller<M> =
   M extends Unary<infer Req, infer Res>
-    ? (...args: Args<Req, CallOptions>) => Promise<InferOutput<Res>>
+    ? (...args: CallArguments<Req, CallOptions>) => Promise<InferOutput<Res>>
     : M extends ServerStream<infer Req, infer Down>
-      ? (...args: Args<Req, CallOptions>) => AsyncIterableIterator<InferOutput<Down>>
+      ? (...args: CallArguments<Req, CallOptions>) => AsyncIterableIterator<InferOutput<Down>>
       : M extends ClientStream<infer Req, infer Up, infer Res>
-        ? (...args: Args<Req, UploadOptions<InferInput<Up>>>) => Promise<InferOutput<Res>>
+        ? (...args: CallArguments<Req, UploadOptions<InferInput<Up>>>) => Promise<InferOutput<Res>>
         : M extends BidiStream<infer Req, infer Up, infer Down>
           ? (
-              ...args: Args<Req, UploadOptions<InferInput<Up>>>
+              ...args: CallArguments<Req, UploadOptions<InferInput<Up>>>
             ) => AsyncIterableIterator<InferOutput<Down>>
           : never
 

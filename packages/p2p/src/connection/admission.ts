@@ -22,25 +22,34 @@ export type AdmissionLimits = Pick<
   | 'maxBlocked'
 >
 
-/** Why connections are refused. */
-const REFUSALS = [
-  'banned',
-  'blocked',
-  'too_many_pending',
-  'too_many_pending_from_address',
-  'too_many_from_address',
-  'too_many_with_peer',
-  'too_many_inbound',
-  'too_many_outbound',
-  'closed',
-] as const
-
 /** Why a connection is refused. */
-export type Refusal = (typeof REFUSALS)[number]
+export type Refusal =
+  | 'banned'
+  | 'blocked'
+  | 'too_many_pending'
+  | 'too_many_pending_from_address'
+  | 'too_many_from_address'
+  | 'too_many_with_peer'
+  | 'too_many_inbound'
+  | 'too_many_outbound'
+  | 'closed'
+
+// All of them: the compiler misses one that is left out.
+const REFUSALS: Readonly<Record<Refusal, true>> = {
+  banned: true,
+  blocked: true,
+  too_many_pending: true,
+  too_many_pending_from_address: true,
+  too_many_from_address: true,
+  too_many_with_peer: true,
+  too_many_inbound: true,
+  too_many_outbound: true,
+  closed: true,
+}
 
 /** Narrows the reason of an error. */
 export function isRefusal(reason: unknown): reason is Refusal {
-  return (REFUSALS as readonly unknown[]).includes(reason)
+  return typeof reason === 'string' && Object.hasOwn(REFUSALS, reason)
 }
 
 /** A connection's place. Hold it as long as the connection lives; release it once that is gone. */

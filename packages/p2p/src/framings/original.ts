@@ -2,13 +2,10 @@
 import type { Framing, FramingOptions } from './framing.ts'
 import { json } from './json.ts'
 
-/** Protocol id of the crate `stronghold-p2p` 0.4 (`wire.md §7.1`). */
-export const ORIGINAL_PROTOCOL = '/stronghold-p2p/1.0.0'
-/** Protocol id of its successor. */
-export const ORIGINAL_P2P_PROTOCOL = '/p2p/1.0.0'
+/** A protocol id of the original: of the crate `stronghold-p2p` 0.4 (`wire.md §7.1`), and of its successor. */
+export type OriginalProtocol = '/stronghold-p2p/1.0.0' | '/p2p/1.0.0'
 
-/** A protocol id of the original. */
-export type OriginalProtocol = typeof ORIGINAL_PROTOCOL | typeof ORIGINAL_P2P_PROTOCOL
+const PROTOCOLS: readonly OriginalProtocol[] = ['/stronghold-p2p/1.0.0', '/p2p/1.0.0']
 
 /** What may be said of the original's framing. */
 export interface OriginalOptions extends FramingOptions {
@@ -26,13 +23,11 @@ export function original(options: OriginalOptions = {}): Framing {
   for (const key of Object.keys(rest)) {
     throw new TypeError(`Cannot frame as the original: unknown option ${key.slice(0, 64)}`)
   }
-  const all: readonly string[] = [ORIGINAL_PROTOCOL, ORIGINAL_P2P_PROTOCOL]
-  if (protocol !== undefined && !all.includes(protocol)) {
+  if (protocol !== undefined && !PROTOCOLS.includes(protocol)) {
     throw new TypeError('Cannot frame as the original: that is none of its protocol ids')
   }
-  const protocols = protocol === undefined ? all : [protocol]
   return Object.freeze({
-    protocols: Object.freeze(protocols),
+    protocols: Object.freeze(protocol === undefined ? [...PROTOCOLS] : [protocol]),
     method,
     prefixed: true,
     format: json,
