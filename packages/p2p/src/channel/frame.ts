@@ -282,7 +282,8 @@ const KINDS: readonly (KindRule | undefined)[] = [
 ]
 
 /**
- * Gets one whole frame. The body is a view of what was pushed, and the receiver's as that is, unless it is `owned`: then
+ * Gets one whole frame, or a piece of a long message: parts are cut further where they arrive in pieces, as if the other
+ * side had cut them so. The body is a view of what was pushed, and the receiver's as that is, unless it is `owned`: then
  * it has memory of its own that nothing else is in.
  */
 export type OnFrame = (
@@ -307,6 +308,8 @@ export class FrameParser {
   #length = 0
   #held: Uint8Array = NO_BYTES
   #heldBytes = 0
+  // Bytes of the body that were handed out in pieces.
+  #handedBytes = 0
   #greeted = false
 
   /** `sender` is the side whose frames are read. */
@@ -339,7 +342,7 @@ export class FrameParser {
       if (end - bodyAt < length) {
         this.#startHeader(chunk, at)
         this.#length = length
-        if (end > bodyAt) this.#hold(chunk.subarray(bodyAt))
+        if (end > bodyAt) this.#take(chunk.subarray(bodyAt))
         return
       }
       at = bodyAt + length
@@ -365,10 +368,10 @@ export class FrameParser {
       if (this.#headerBytes < HEADER_BYTES) return at
       this.#length = this.#check(this.#header, 0)
     }
-    const wanted = this.#length - this.#heldBytes
+    const wanted = this.#length - this.#handedBytes - this.#heldBytes
     const left = chunk.byteLength - at
     if (left < wanted) {
-      if (left > 0) this.#hold(at === 0 ? chunk : chunk.subarray(at))
+      if (left > 0) this.#take(at === 0 ? chunk : chunk.subarray(at))
       return chunk.byteLength
     }
     const end = at + wanted
@@ -382,6 +385,22 @@ export class FrameParser {
     this.#held = NO_BYTES
     this.#emit(this.#header, 0, body, true)
     return end
+  }
+
+  /** Takes what is there of a body: a piece of a long message goes on at once, anything else waits until it is whole. */
+  #take(part: Uint8Array): void {
+    const kind = this.#header[0] as number
+    const flags = this.#header[1] as number
+    const piece =
+      (kind === KIND_RESPONSE && (flags & PARTS) !== 0) ||
+      (kind === KIND_REQUEST && (flags & FLAG_CONT) !== 0)
+    if (!piece) {
+      this.#hold(part)
+      return
+    }
+    const first = this.#handedBytes === 0 ? flags & FLAG_CONT : FLAG_CONT
+    this.#handedBytes += part.byteLength
+    this.#onFrame(kind, first | FLAG_MORE, readUint32(this.#header, 2), part, false)
   }
 
   /**
@@ -404,11 +423,12 @@ export class FrameParser {
 
   #emit(header: Uint8Array, at: number, body: Uint8Array, owned: boolean): void {
     const kind = header[at] as number
-    const flags = header[at + 1] as number
+    const flags = (header[at + 1] as number) | (this.#handedBytes > 0 ? FLAG_CONT : 0)
     const number = readUint32(header, at + 2)
     this.#greeted = true
     this.#headerBytes = 0
     this.#heldBytes = 0
+    this.#handedBytes = 0
     this.#onFrame(kind, flags, number, body, owned)
   }
 

@@ -245,8 +245,8 @@ class TakenPipe implements Pipe {
     return this.#pipe.local
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
-    return this.#pipe.write(chunks)
+  write(chunks: readonly Uint8Array[], released?: () => void): boolean {
+    return this.#pipe.write(chunks, released)
   }
 
   end(): void {

@@ -171,9 +171,9 @@ class LazyPipe implements Pipe {
     return this.#lower.closed
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
+  write(chunks: readonly Uint8Array[], released?: () => void): boolean {
     const opening = this.#opening
-    if (opening === undefined) return this.#lower.write(chunks)
+    if (opening === undefined) return this.#lower.write(chunks, released)
     return this.#open([opening, ...chunks])
   }
 

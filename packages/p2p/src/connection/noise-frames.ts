@@ -8,7 +8,6 @@ export const LENGTH_BYTES = 2
 
 // Ours: memory for an incomplete message at first.
 const FIRST_CAPACITY = 1024
-const LARGEST = LENGTH_BYTES + 65_535
 
 const NO_BYTES = new Uint8Array(0)
 
@@ -40,7 +39,7 @@ export class NoiseFrames {
     const left = this.#chunk.byteLength - this.#at
     const length = left < LENGTH_BYTES ? 0 : this.#length(this.#chunk, this.#at)
     if (left < LENGTH_BYTES || left < LENGTH_BYTES + length) {
-      this.#hold(left)
+      this.#hold(left, LENGTH_BYTES + length)
       return undefined
     }
     const start = this.#at + LENGTH_BYTES
@@ -49,10 +48,10 @@ export class NoiseFrames {
   }
 
   #resume(): Uint8Array | undefined {
-    if (this.#heldBytes < LENGTH_BYTES) this.#hold(LENGTH_BYTES - this.#heldBytes)
+    if (this.#heldBytes < LENGTH_BYTES) this.#hold(LENGTH_BYTES - this.#heldBytes, LENGTH_BYTES)
     if (this.#heldBytes < LENGTH_BYTES) return undefined
     const whole = LENGTH_BYTES + this.#length(this.#held, 0)
-    this.#hold(whole - this.#heldBytes)
+    this.#hold(whole - this.#heldBytes, whole)
     if (this.#heldBytes < whole) return undefined
     const message = this.#held.subarray(LENGTH_BYTES, whole)
     this.#held = NO_BYTES
@@ -61,10 +60,10 @@ export class NoiseFrames {
   }
 
   /**
-   * Holds up to `wanted` more bytes. At first a view of the chunk, unless that would keep much else alive; then memory of
-   * its own, which at most doubles each time it grows.
+   * Holds up to `wanted` more bytes of a message of `whole`. At first a view of the chunk, unless that would keep much else
+   * alive; then memory of its own, which grows with what came: to at most four times that, however much was announced.
    */
-  #hold(wanted: number): void {
+  #hold(wanted: number, whole: number): void {
     const bytes = Math.min(wanted, this.#chunk.byteLength - this.#at)
     const part = this.#chunk.subarray(this.#at, this.#at + bytes)
     this.#at += bytes
@@ -75,8 +74,7 @@ export class NoiseFrames {
     }
     const needed = this.#heldBytes + bytes
     if (needed > this.#held.byteLength) {
-      const doubled = Math.min(2 * this.#held.byteLength, LARGEST)
-      const room = bytes === wanted ? needed : Math.max(needed, doubled)
+      const room = Math.max(needed, Math.min(4 * needed, whole))
       const grown = new Uint8Array(Math.max(room, FIRST_CAPACITY))
       grown.set(this.#held.subarray(0, this.#heldBytes))
       this.#held = grown

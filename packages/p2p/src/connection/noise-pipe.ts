@@ -8,6 +8,7 @@ import { LENGTH_BYTES, NoiseFrames } from './noise-frames.ts'
 import { MAX_MESSAGE_BYTES, TAG_BYTES } from './noise-handshake.ts'
 import type { NoiseCipher } from './noise-handshake.ts'
 import type { Pipe, PipeEvents } from './pipe.ts'
+import { Slabs } from './slabs.ts'
 
 /** Most plaintext in one message. */
 export const MAX_PLAINTEXT_BYTES: number = MAX_MESSAGE_BYTES - TAG_BYTES
@@ -29,6 +30,9 @@ export class NoisePipe implements Pipe {
   #queue: Uint8Array[] = []
   #queueBytes = 0
   #flushing = false
+  readonly #slabs: Slabs
+  // Whether the pipe below says when it is done with what was written.
+  #releases = false
   #full = false
   #ended = false
   // Inbound
@@ -42,10 +46,19 @@ export class NoisePipe implements Pipe {
   #closing: { error: Error | undefined; clean: boolean } | undefined
   #closed = false
 
-  /** Takes the pipe over and starts paused. `join` false: every write leaves at once, in a message of its own. */
-  constructor(below: Pipe, outbound: NoiseCipher, inbound: NoiseCipher, join = true) {
+  /**
+   * Takes the pipe over and starts paused. `join` false: every write leaves at once, in a message of its own. `slabs` may
+   * be shared with other pipes.
+   */
+  constructor(
+    below: Pipe,
+    outbound: NoiseCipher,
+    inbound: NoiseCipher,
+    { join = true, slabs = new Slabs() }: { join?: boolean; slabs?: Slabs } = {},
+  ) {
     this.#below = below
     this.#join = join
+    this.#slabs = slabs
     this.#outbound = outbound
     this.#inbound = inbound
     below.listen({
@@ -139,7 +152,8 @@ export class NoisePipe implements Pipe {
     let bytes = this.#queueBytes + messages.length * (LENGTH_BYTES + TAG_BYTES)
     this.#queue = []
     this.#queueBytes = 0
-    const sealed = new Uint8Array(bytes)
+    const slab = this.#releases ? this.#slabs.take(bytes) : undefined
+    const sealed = slab === undefined ? new Uint8Array(bytes) : slab.subarray(0, bytes)
     bytes = 0
     try {
       for (const { parts, length } of messages) {
@@ -153,7 +167,15 @@ export class NoisePipe implements Pipe {
       this.#break('resource_exhausted', 'Cannot write: the channel is used up', cause)
       return
     }
-    if (!this.#below.write([sealed])) this.#full = true
+    if (!this.#below.write([sealed], this.#whenReleased(slab))) this.#full = true
+  }
+
+  #whenReleased(slab: Uint8Array | undefined): (() => void) | undefined {
+    if (slab !== undefined) return () => this.#slabs.give(slab)
+    if (this.#releases) return undefined
+    return () => {
+      this.#releases = true
+    }
   }
 
   #drain(): void {

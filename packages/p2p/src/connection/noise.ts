@@ -18,6 +18,7 @@ import type { NoisePayload } from './noise-payload.ts'
 import type { Pipe } from './pipe.ts'
 import { PipeReader } from './reader.ts'
 import { handshake, notExpected } from './security.ts'
+import { Slabs } from './slabs.ts'
 import type { SecureOptions, Secured, Security } from './security.ts'
 
 /** libp2p/specs noise/README.md "Negotiation". */
@@ -50,6 +51,7 @@ class Noise implements Security {
   readonly #crypto: CryptoRuntime
   readonly #createAead: AeadMaker
   readonly #staticKey: DhKey
+  readonly #slabs = new Slabs()
   #signature: Promise<Uint8Array> | undefined
 
   constructor({ identity, prologue = NO_BYTES, join = true, crypto = cryptoRuntime }: NoiseInit) {
@@ -126,7 +128,7 @@ class Noise implements Security {
     const { outbound, inbound } = state.split()
     reader.release()
     return {
-      pipe: new NoisePipe(pipe, outbound, inbound, this.#join),
+      pipe: new NoisePipe(pipe, outbound, inbound, { join: this.#join, slabs: this.#slabs }),
       remote: { peer: peerIdOfKey(remote.payload.publicKey), publicKey: remote.payload.publicKey },
       ...(muxer === undefined ? {} : { muxer }),
     }

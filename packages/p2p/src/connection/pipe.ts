@@ -26,9 +26,11 @@ export interface LocalEnd {
 export interface Pipe {
   /**
    * Queues chunks to leave in one write where the pipe below can do that. The pipe may keep them and never changes
-   * them; the writer does not change them either. False means full: nothing more should be written before `drain`. Ignored once ended or closed.
+   * them; the writer does not change them either, but after `released`, which a pipe that knows calls once it needs no
+   * chunk of this write any more, perhaps before it returns; others never do. False means full: nothing more should be
+   * written before `drain`. Ignored once ended or closed.
    */
-  write(chunks: readonly Uint8Array[]): boolean
+  write(chunks: readonly Uint8Array[], released?: () => void): boolean
   /** Half-close: no more will be written; what was queued still leaves. Idempotent. */
   end(): void
   /** Drops what is queued and closes both directions at once: a reset. Idempotent. */

@@ -28,6 +28,8 @@ export class SocketPipe implements Pipe {
   readonly #limits: Pick<P2pLimits, 'maxSocketQueueBytes' | 'closeTimeoutMs'>
   readonly #off: () => void
   #full = false
+  // To be told once nothing waits in the socket.
+  #released: (() => void)[] = []
   #ended = false
   #failure: Error | undefined
   #reason: { error: Error | undefined } | undefined
@@ -47,6 +49,7 @@ export class SocketPipe implements Pipe {
       this.#inbox.end()
     }
     const onDrain = (): void => {
+      this.#release()
       if (!this.#full) return
       this.#full = false
       this.#inbox.drain()
@@ -91,7 +94,7 @@ export class SocketPipe implements Pipe {
     return host === undefined || port === undefined ? undefined : { host, port }
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
+  write(chunks: readonly Uint8Array[], released?: () => void): boolean {
     if (this.#ended || this.closed) return true
     const socket = this.#socket
     if (socket.writableLength > this.#limits.maxSocketQueueBytes) {
@@ -107,7 +110,18 @@ export class SocketPipe implements Pipe {
     }
     // Asked after the write: what the system took at once does not count.
     this.#full = socket.writableLength >= socket.writableHighWaterMark
+    if (released !== undefined) this.#released.push(released)
+    this.#release()
     return !this.#full
+  }
+
+  /** What is in the socket's queue may still be read from; a broken one is never trusted to be done. */
+  #release(): void {
+    if (this.#released.length === 0 || this.#socket.writableLength > 0) return
+    if (this.#socket.destroyed) return
+    const released = this.#released
+    this.#released = []
+    for (const tell of released) tell()
   }
 
   end(): void {

@@ -99,6 +99,64 @@ test.prop([
   },
 )
 
+test.prop([
+  fc.array(fc.integer({ min: 1, max: 6000 }), { minLength: 1, maxLength: 6 }),
+  fc.infiniteStream(fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 3000 }))),
+])(
+  'long messages are the same, however their parts are cut and however these arrive',
+  (lengths, cuts) => {
+    const parts = lengths.map((length, i) => new Uint8Array(length).fill(i + 1))
+    const expected = concat(parts)
+    for (const [side, kind] of [
+      ['responder', 3],
+      ['asker', 2],
+    ] as const) {
+      const frames = parts.map((part, i) => {
+        const flags = (i > 0 ? 4 : 0) | (i < parts.length - 1 ? 1 : 0)
+        return encodeFrame(kind, flags, 7, part)
+      })
+      const whole = concat([HELLO, ...frames, encodeFrame(kind, 0, 8, Uint8Array.of(9))])
+      const held = new Held(1_000_000)
+      const assemblies = [new Assembly(held, 1_000_000), new Assembly(held, 1_000_000)]
+      const messages: Uint8Array[] = []
+      const parser = new FrameParser(side, 65_536, (one, flags, number, body, owned) => {
+        if (one === 1) return
+        expect(one).toBe(kind)
+        const message = assemblies[number - 7]?.push(flags, body, owned)
+        if (message !== undefined) messages.push(message as Uint8Array)
+      })
+      for (let at = 0; at < whole.byteLength;) {
+        const length = cuts.next().value as number
+        parser.push(whole.slice(at, at + length))
+        at += length
+      }
+      expect(parser.heldBytes).toBe(0)
+      expect(messages).toHaveLength(2)
+      expect(Buffer.compare(messages[0] as Uint8Array, expected)).toBe(0)
+      expect(messages[1]).toEqual(Uint8Array.of(9))
+    }
+  },
+)
+
+plain('parts of a byte, between others or not, cost little more than their bytes', () => {
+  const held = new Held(1_000_000)
+  const chunk = new Uint8Array(1024)
+  const beforeBytes = heldBytes()
+  const assemblies = [[1], [1024, 1]].map((lengths) => {
+    const assembly = new Assembly(held, 1_000_000)
+    assembly.push(1, chunk.subarray(0, 1), false)
+    while (assembly.bytes < 100_000) {
+      for (const length of lengths) assembly.push(5, chunk.slice(0, length), false)
+    }
+    return assembly
+  })
+  expect(heldBytes() - beforeBytes).toBeLessThan(2_000_000)
+  for (const assembly of assemblies) {
+    const message = assembly.push(4, new Uint8Array(1), true)
+    expect(message instanceof Uint8Array && message.byteLength).toBe(assembly.bytes)
+  }
+})
+
 plain('parts that are views of much more keep little more alive than is reserved', () => {
   const held = new Held(64 * 1024 * 1024)
   const assembly = new Assembly(held, 64 * 1024 * 1024)

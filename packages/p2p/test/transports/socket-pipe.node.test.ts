@@ -74,6 +74,33 @@ test('a peer that neither sends nor ends after our end is reset after closeTimeo
   far.destroy()
 })
 
+test('memory is released once the system has what was written, and never by a socket that broke', async () => {
+  const [near, far] = await socketPair()
+  const pipe = new SocketPipe(near, resolveLimits({ maxSocketQueueBytes: 64 * 1024 * 1024 }))
+  const atNear = new Recorder(pipe)
+  const released: number[] = []
+  pipe.write([pattern(10)], () => released.push(0))
+  expect(released).toEqual([0])
+  // Far reads nothing: at some point the system takes no more.
+  let writes = 0
+  let room = true
+  while (room) room = pipe.write([new Uint8Array(1_000_000)], () => released.push(++writes))
+  const before = released.length
+  pipe.write([pattern(10)], () => released.push(-1))
+  expect(released).toHaveLength(before)
+  const atFar = new Recorder(new SocketPipe(far, DEFAULT_LIMITS))
+  await atNear.until(() => atNear.drains > 0)
+  expect(released.at(-1)).toBe(-1)
+  expect(released).toHaveLength(before + 2)
+  far.pause()
+  for (room = true; room;) room = pipe.write([new Uint8Array(1_000_000)])
+  pipe.write([pattern(10)], () => released.push(-2))
+  pipe.destroy()
+  far.resume()
+  await atFar.until(() => atFar.closed)
+  expect(released).not.toContain(-2)
+})
+
 test('takeSocket() hands over the socket with what was not delivered', async () => {
   const [near, far] = await socketPair()
   const a = new SocketPipe(near, DEFAULT_LIMITS)
