@@ -10,6 +10,7 @@ import type { InputOf, OutputOf, Procedure, RecordType } from '@stronghold/vault
 
 import type { Timers } from './acknowledged.ts'
 import { digested } from './digest.ts'
+import { drawn } from './drawn.ts'
 import { RemoteError } from './errors.ts'
 import { Heads } from './heads.ts'
 import type { Rollback } from './heads.ts'
@@ -111,7 +112,7 @@ class ConnectedVault implements RemoteVault {
     this.#target = target
     this.#timeoutMs = timeoutMs
     this.#line = new Line(node, target, heads, seams.timers ?? systemTimers)
-    this.#random = seams.random ?? ((length) => crypto.getRandomValues(new Uint8Array(length)))
+    this.#random = seams.random ?? drawn()
   }
 
   get head(): Uint8Array | undefined {
