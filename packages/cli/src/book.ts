@@ -20,12 +20,13 @@ export interface BookPeer {
 }
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,31}$/
+const PEER_ID = /^[1-9A-HJ-NP-Za-km-z]{40,128}$/
 const bookFile = z.strictObject({
   v: z.literal(1),
   peers: z
     .array(
       z.strictObject({
-        peer: z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{40,128}$/),
+        peer: z.string().regex(PEER_ID),
         name: z.string().regex(NAME),
         addresses: z.array(z.string().max(1024)).max(MAX_BOOK_ADDRESSES),
         blocked: z.boolean(),
@@ -88,6 +89,24 @@ export function noteInBook(home: Home, { peer, name }: { peer: string; name: str
 /** The peer that a name or an id means; `undefined` for none. */
 export function inBook(peers: readonly BookPeer[], text: string): BookPeer | undefined {
   return peers.find(({ peer, name }) => name === text || peer === text)
+}
+
+/** Whether a text has the form of a peer id. */
+export function isPeerId(text: string): boolean {
+  return PEER_ID.test(text)
+}
+
+/**
+ * Nobody known is called so: where to look, and how to make somebody known.
+ *
+ * @param where - what has none of that name
+ */
+export function unknownPeer(text: string, where = 'there is none of that name or id'): Failure {
+  const name = NAME.test(text) ? text : 'NAME'
+  return new Failure('not_found', `cannot find peer ${quoted(text)}`, {
+    reason: where,
+    hint: `stronghold peer list; to make it known: stronghold pair new ${name}, or: stronghold peer add ${name} PEER-ID|ADDRESS`,
+  })
 }
 
 /** @throws `Failure` `usage` for what is no name of a peer */

@@ -27,6 +27,8 @@ const UNLOCKING: Unasked = {
   hint: 'name a --passphrase-file or --passphrase-fd, or set STRONGHOLD_PASSPHRASE_FILE',
 }
 
+const MAKING: Unasked = { ...UNLOCKING, cannot: 'cannot make the vault' }
+
 /** Asks a person where nothing else is at hand. @throws `Failure` `locked` where nobody sits in front */
 function terminalOf(io: Io, { cannot, hint }: Unasked = UNLOCKING): PersonalTerminal {
   const terminal = io.openTerminal()
@@ -82,8 +84,8 @@ export async function withNewCredential<T>(
     }
     case 'person':
     case undefined: {
-      using secret = ask(io, slab, 'New passphrase: ')
-      using again = ask(io, slab, 'The same again: ')
+      using secret = ask(io, slab, 'New passphrase: ', MAKING)
+      using again = ask(io, slab, 'The same again: ', MAKING)
       if (!equalBytes(secret.bytes, again.bytes)) {
         throw new Failure('usage', 'cannot make the vault', {
           reason: 'the two passphrases differ',
@@ -133,14 +135,14 @@ export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Se
       case CARRIAGE_RETURN:
         end()
         if (length === 0) {
-          throw new NothingGiven()
+          throw new NothingGiven(unasked)
         }
         return slab.copy(bytes.subarray(0, length))
       case undefined:
       case INTERRUPT:
       case END_OF_INPUT:
         end()
-        throw new NothingGiven()
+        throw new NothingGiven(unasked)
       case BACKSPACE:
       case DELETE:
         length = beforeLast(bytes, length)
@@ -155,10 +157,10 @@ export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Se
 }
 
 class NothingGiven extends Failure {
-  constructor() {
-    super('locked', 'cannot unlock the vault', {
+  constructor({ cannot, hint }: Unasked = UNLOCKING) {
+    super('locked', cannot, {
       reason: 'no passphrase was given',
-      hint: 'type it, or name a --passphrase-file',
+      hint: `type it, or ${hint}`,
     })
   }
 }

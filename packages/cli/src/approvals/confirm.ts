@@ -9,8 +9,13 @@ import { resolve } from 'node:path'
 import type { Call } from '../command.ts'
 import { Failure } from '../failure.ts'
 import { ask } from '../passphrase.ts'
+import type { Unasked } from '../passphrase.ts'
 
 const SLAB_BYTES = 64 * 1024
+const UNASKED: Unasked = {
+  cannot: 'cannot approve',
+  hint: 'name a --passphrase-file or --passphrase-fd',
+}
 
 /**
  * The proof that a door wants; `undefined` where it wants none.
@@ -37,7 +42,7 @@ export async function proofFor(
       ? readPassphraseFile(file, slab)
       : typeof descriptor === 'string'
         ? readPassphrase(numberOf(descriptor), slab)
-        : ask(io, slab, 'Passphrase, to approve: ')
+        : ask(io, slab, 'Passphrase, to approve: ', UNASKED)
   return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
 }
 

@@ -356,7 +356,8 @@ class LiveView {
       faint: (text) => terminal.faint(text),
       alarm: (text) => terminal.alarm(text),
     })
-    this.#screen.show(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\r\n')}\u001b[J`)
+    // Erased before it is written: behind a line that fills the screen, its last character would go with the rest.
+    this.#screen.show(`\u001b[H${lines.map((line) => `\u001b[K${line}`).join('\r\n')}\u001b[J`)
   }
 }
 

@@ -129,7 +129,10 @@ async function readOwnPassphrase(
   }
   if (options['ask-secret-passphrase'] !== true) return undefined
   const { ask } = await import('../passphrase.ts')
-  return ask(io, slab, 'Passphrase of the secret: ')
+  return ask(io, slab, 'Passphrase of the secret: ', {
+    cannot: 'cannot import the secret',
+    hint: 'name a --secret-passphrase-file',
+  })
 }
 
 const BEGINNINGS: readonly (readonly [string, (typeof FORMATS)[number]])[] = [

@@ -5,7 +5,7 @@
 import type { KnownPeer, OwnerDoor } from '@stronghold/guard'
 import { z } from 'zod'
 
-import { assertPeerName, inBook, readBook, writeBook } from '../book.ts'
+import { assertPeerName, inBook, readBook, unknownPeer, writeBook } from '../book.ts'
 import type { BookPeer } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
@@ -206,7 +206,7 @@ const show = defineCommand({
       merged(readBook(home), await owner?.peers()),
     )
     const one = peers.find(({ peer, name }) => peer === text || name === text)
-    if (one === undefined) throw notFound(text)
+    if (one === undefined) throw unknownPeer(text)
     const known =
       one.known === null ? 'not said while the vault is locked' : one.known ? 'yes' : 'no'
     await terminal.result(
@@ -223,13 +223,6 @@ const show = defineCommand({
   },
 })
 
-function notFound(text: string): Failure {
-  return new Failure('not_found', `cannot find peer ${quoted(text)}`, {
-    reason: 'there is none of that name or id',
-    hint: 'stronghold peer list',
-  })
-}
-
 /** What stands of a peer in book and vault. */
 async function standing(
   owner: OwnerDoor | undefined,
@@ -240,7 +233,7 @@ async function standing(
   const book = readBook(call.home)
   const inTheBook = inBook(book, inVault?.peer ?? text)
   const peer = inVault?.peer ?? inTheBook?.peer
-  if (peer === undefined) throw notFound(text)
+  if (peer === undefined) throw unknownPeer(text)
   return { inTheBook, inVault, peer }
 }
 

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import type { OwnerDoor, RuleChange, RulePlace, WrittenRule } from '@stronghold/guard'
 import { z } from 'zod'
 
+import { isPeerId, unknownPeer } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command, Options } from '../command.ts'
 import { readWhole } from '../data.ts'
@@ -165,7 +166,10 @@ const add = defineCommand({
     }
     const { id } = options
     const rule = { ...fields, ...(id === undefined ? {} : { id }) } as WrittenRule
-    const change = await withOwner((owner) => owner.addRule(rule, placeOf(options), { dryRun }))
+    const change = await withOwner(async (owner) => {
+      await assertNamed(owner, rule.peers)
+      return await owner.addRule(rule, placeOf(options), { dryRun })
+    })
     await tell(call, change, 'rule')
   },
 })
@@ -270,6 +274,7 @@ const edit = defineCommand({
       const { rule } = await ruleAt(owner, id)
       const kept: WrittenRule = { ...rule }
       for (const name of CLEARABLE) if (cleared.includes(name)) Reflect.deleteProperty(kept, name)
+      await assertNamed(owner, fields.peers ?? [])
       return await owner.editRule(id, { ...kept, ...fields }, { dryRun })
     })
     await tell(call, change, id)
@@ -378,12 +383,30 @@ const explain = defineCommand({
   },
 })
 
-function explained(
+async function explained(
   owner: OwnerDoor,
   [peer = '', use = '', path = '-']: readonly string[],
   format: string | undefined,
 ): ReturnType<OwnerDoor['explainRequest']> {
-  return owner.explainRequest({ peer, use, path, ...(format === undefined ? {} : { format }) })
+  // A stranger is named by its id: a name that nobody has is a slip.
+  await assertNamed(owner, [peer])
+  return await owner.explainRequest({
+    peer,
+    use,
+    path,
+    ...(format === undefined ? {} : { format }),
+  })
+}
+
+/** @throws `Failure` `not_found` for a name that no known peer has */
+async function assertNamed(owner: OwnerDoor, names: readonly string[]): Promise<void> {
+  const called = names.filter(
+    (name) => name !== 'known' && !name.startsWith('@') && !isPeerId(name),
+  )
+  if (called.length === 0) return
+  const known = new Set((await owner.peers()).map(({ name }) => name))
+  const unknown = called.find((name) => !known.has(name))
+  if (unknown !== undefined) throw unknownPeer(unknown, 'the vault knows nobody of that name')
 }
 
 /** The command that adds a rule. */

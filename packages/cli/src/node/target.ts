@@ -1,6 +1,5 @@
 /** Whom a command means: a name of the peer book, a peer id, or an address that ends with one. */
-import { inBook, readBook } from '../book.ts'
-import { Failure, quoted } from '../failure.ts'
+import { inBook, isPeerId, readBook, unknownPeer } from '../book.ts'
 import type { Home } from '../home.ts'
 
 /** A peer, and where it may be. */
@@ -12,19 +11,16 @@ export interface PeerTarget {
   readonly addresses: readonly string[]
 }
 
-/** @throws `Failure` `not_found` for a name that the book does not have, `usage` for what is none */
+/** @throws `Failure` `not_found` for a name that the book does not have */
 export function peerTarget(home: Home, text: string): PeerTarget {
   const found = inBook(readBook(home), text)
   if (found !== undefined) return found
-  if (/^[1-9A-HJ-NP-Za-km-z]{40,128}$/.test(text)) {
+  if (isPeerId(text)) {
     return { peer: text, name: text, addresses: [] }
   }
   const [, front, peer] = /^(\/.+)\/p2p\/([1-9A-HJ-NP-Za-km-z]{40,128})$/.exec(text) ?? []
   if (front !== undefined && peer !== undefined) {
     return { peer, name: peer, addresses: [front] }
   }
-  throw new Failure('not_found', `cannot find peer ${quoted(text)}`, {
-    reason: 'the peer book has none of that name',
-    hint: `stronghold peer add ${/^[a-z0-9]/.test(text) ? text : 'NAME'} PEER-ID|ADDRESS, or pair with it: stronghold pair join TICKET`,
-  })
+  throw unknownPeer(text, 'the peer book has none of that name')
 }

@@ -62,7 +62,8 @@ describe('peer', () => {
     const refused = await locked.run(
       'rule add --peers ci --procedures pub --paths a --effect ask --key-file home.key',
     )
-    expect(refused.exit).toBe(2)
+    expect(refused.exit).toBe(9)
+    expect(refused.stderr).toContain('stronghold peer list')
     await locked.done(`peer add ci ${CI} --key-file home.key`)
     expect((await locked.done('rule list --key-file home.key')).stderr).not.toContain('waits')
   })
