@@ -115,8 +115,8 @@ export class Terminal {
   }
 
   /**
-   * Rows in columns, two spaces between them. On a terminal the last column is cut where the line ends; elsewhere nothing
-   * is cut.
+   * Rows in columns, two spaces between them. On a terminal a row is cut where the line ends, but for a last cell that is one
+   * word, an address or a path, which somebody may copy: it stands below as a whole. Elsewhere nothing is cut.
    */
   table(rows: readonly (readonly string[])[], header?: readonly string[]): string {
     const all = header === undefined ? rows : [header, ...rows]
@@ -124,14 +124,22 @@ export class Terminal {
       Math.max(...all.map((row) => width(row[column] ?? ''))),
     )
     const lines = all.map((row, index) => {
-      const line = row
-        .map((cell, column) => (column === row.length - 1 ? cell : pad(cell, widths[column] ?? 0)))
-        .join('  ')
-        .trimEnd()
-      const whole = this.#io.stdout.isTerminal ? cut(line, this.columns) : line
-      return header !== undefined && index === 0 ? this.faint(whole) : whole
+      const cells = row.map((cell, column) =>
+        column === row.length - 1 ? cell : pad(cell, widths[column] ?? 0),
+      )
+      return header !== undefined && index === 0
+        ? this.faint(this.#fitted(cells))
+        : this.#fitted(cells, cells.at(-1))
     })
     return lines.join('\n')
+  }
+
+  /** A row as it is shown where it is longer than the screen. A last cell that is one word takes a line of its own. */
+  #fitted(cells: readonly string[], last = ''): string {
+    const line = cells.join('  ').trimEnd()
+    if (!this.#io.stdout.isTerminal || width(line) <= this.columns) return line
+    if (cells.length < 2 || !/^\S+$/.test(last)) return cut(line, this.columns)
+    return `${cut(cells.slice(0, -1).join('  ').trimEnd(), this.columns)}\n  ${last}`
   }
 
   #paint(sink: Sink, code: string, text: string): string {

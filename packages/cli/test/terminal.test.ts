@@ -34,6 +34,16 @@ describe('a terminal', () => {
     }
   })
 
+  test('is not filled over its edge by a row; what somebody may copy stands below as a whole', async () => {
+    using machine = new Machine()
+    const peer = '12D3KooWJSfkzjDYBhfPZ88TpwywK5PLVcLPpsyhrsb4Ldo6XWn2'
+    await machine.done(`peer add nas /ip4/192.168.1.9/tcp/7430/p2p/${peer}`)
+    const { stdout } = await machine.done('peer show nas', { watched: true, columns: 40 })
+    expect(stdout).toContain(`peer\n  ${peer}\n`)
+    const narrow = await machine.done('config show', { watched: true, columns: 40 })
+    expect(narrow.stdout).toContain('…')
+  })
+
   test('shows progress where somebody watches, on stderr alone', async () => {
     using machine = await new Machine().init()
     await machine.done('key create a/b')
