@@ -117,7 +117,7 @@ export type DialAttempt = (upgrader: Upgrader, signal: AbortSignal) => Promise<C
  * Ours: how long TLS on TCP waits for the answer to its proposal. TLS that has it runs on the socket itself instead of on
  * a pipe, which is quicker for every message after that.
  */
-const NEAR_MS = 3
+const NEAR_MS = 5
 
 /** The `reason` of an outbound upgrade that may succeed on a new connection, step by step. */
 const REFUSED_AHEAD = 'refused_ahead'

@@ -209,7 +209,7 @@ test('TLS over TCP runs on the socket itself when the peer answers at once, else
       came += chunk.byteLength
       far.write(chunk)
       if (came > PROPOSAL_BYTES) far.resume()
-      else clock.advance(3)
+      else clock.advance(5)
     })
     far.on('data', (chunk) => near.write(chunk))
     for (const [one, other] of [
