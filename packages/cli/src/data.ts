@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 
 import { concat } from '@stronghold/core'
 
@@ -102,6 +102,10 @@ export async function writeOutput(
   try {
     writeFileSync(temporary, bytes, { mode, flag: 'wx' })
     renameSync(temporary, path)
+  } catch (error) {
+    // Whoever named a file knows nothing of another beside it.
+    const { code } = error as NodeJS.ErrnoException
+    throw Object.assign(error as Error, { path: code === 'ENOENT' ? dirname(path) : path })
   } finally {
     rmSync(temporary, { force: true })
   }

@@ -4,6 +4,8 @@
  */
 import { escapeRemote, isStatusCode } from '@stronghold/core'
 
+import { dirname } from 'node:path'
+
 import { EXIT_OF_REASON, EXIT_OF_STATUS, exitOf } from './exits.ts'
 import type { ExitName } from './exits.ts'
 
@@ -79,18 +81,20 @@ export function failureOf(error: unknown): Failure {
 function systemFailure(error: Error, code: string): Failure {
   const { path } = error as { path?: unknown }
   const place = typeof path === 'string' ? ` ${quoted(path)}` : ' a file'
-  const why: Readonly<Record<string, [ExitName, string]>> = {
-    ENOENT: ['not_found', 'there is no such file'],
-    EACCES: ['usage', 'permission denied'],
-    EPERM: ['usage', 'permission denied'],
-    EISDIR: ['usage', 'it is a directory'],
-    ENOTDIR: ['usage', 'a part of its path is no directory'],
-    EEXIST: ['conflict', 'something stands there already'],
-    ENOSPC: ['audit_unavailable', 'the disk is full'],
-    EROFS: ['audit_unavailable', 'the file system takes no writes'],
+  const folder = typeof path === 'string' ? `see what is there: ls -la ${dirname(path)}` : undefined
+  const why: Readonly<Record<string, [ExitName, string, string | undefined]>> = {
+    ENOENT: ['not_found', 'there is no such file', folder],
+    EACCES: ['usage', 'permission denied', folder],
+    EPERM: ['usage', 'permission denied', folder],
+    EISDIR: ['usage', 'it is a directory', 'name a file in it'],
+    ENOTDIR: ['usage', 'a part of its path is no directory', folder],
+    EEXIST: ['conflict', 'something stands there already', 'name another file'],
+    ENOSPC: ['audit_unavailable', 'the disk is full', 'make room on the disk: df -h'],
+    EROFS: ['audit_unavailable', 'the file system takes no writes', 'name a place on another one'],
   }
-  const [exit, reason] = why[code] ?? ['internal', code]
-  return new Failure(exit, `cannot use${place}`, { reason, cause: error })
+  const [exit, reason, hint] = why[code] ?? ['internal', code, undefined]
+  const init = { reason, cause: error, ...(hint === undefined ? {} : { hint }) }
+  return new Failure(exit, `cannot use${place}`, init)
 }
 
 /** A package's message `Cannot open vault: it is held` as the sentence and its cause. */

@@ -32,7 +32,7 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
     return await run(line, { words: args, io, terminal })
   } catch (error) {
     const command = line?.kind === 'run' ? line.command.name : await nearestCommand(args)
-    const failure = withHint(failureOf(error), command)
+    const failure = await withHint(failureOf(error), command)
     await terminal.failure(failure)
     if (failure.exit === 'internal' && (io.env['STRONGHOLD_DEBUG'] ?? '') !== '') {
       await io.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`)
@@ -97,13 +97,22 @@ async function run(
   return (await command.run(call)) ?? 0
 }
 
-/** Every failure names a next command: where nobody knew a better one, the help of the command. */
-function withHint(failure: Failure, command: string | undefined): Failure {
+/** Every failure names a next command: where nobody knew a better one, what lists what there is, or the command's help. */
+async function withHint(failure: Failure, command: string | undefined): Promise<Failure> {
   if (failure.hint !== undefined) return failure
   const { exit, message, reason, cause } = failure
-  const hint = `stronghold ${command === undefined ? '' : `${command} `}--help`
+  const [first = ''] = command?.split(' ') ?? []
+  const lists = `${USES_KEYS.has(first) ? 'key' : first} list`
+  const isMissing = exit === 'not_found' || exit === 'conflict'
+  const hint =
+    isMissing && (await allCommands()).some(({ name }) => name === lists)
+      ? `stronghold ${lists}`
+      : `stronghold ${command === undefined ? '' : `${command} `}--help`
   return new Failure(exit, message, { hint, cause, ...(reason === undefined ? {} : { reason }) })
 }
+
+/** What these do not find, or find in their way, is a record. */
+const USES_KEYS: ReadonlySet<string> = new Set(['sign', 'verify', 'pub', 'encrypt', 'decrypt'])
 
 /** The command that a line was probably meant to be that could not be read. */
 async function nearestCommand(args: readonly string[]): Promise<string | undefined> {

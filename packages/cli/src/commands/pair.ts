@@ -11,7 +11,7 @@ import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { readWhole } from '../data.ts'
 import { parseDuration, printMoment, printRest } from '../duration.ts'
-import { Failure, quoted } from '../failure.ts'
+import { Failure, failureOf, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
 import { assertNameIsFree, makeKnown } from '../known.ts'
 import { MAX_TICKET_TEXT } from '../limits.ts'
@@ -167,6 +167,20 @@ function unused(isOver: boolean): Failure {
   })
 }
 
+/** What a ticket says. @throws `Failure` `usage` for what is none */
+function ticketOf<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    const { exit, message, reason, cause } = failureOf(error)
+    throw new Failure(exit, message, {
+      ...(reason === undefined ? {} : { reason }),
+      hint: 'copy all of it, from shpair1 to its end; there, for another: stronghold pair new',
+      cause,
+    })
+  }
+}
+
 const join = defineCommand({
   name: 'pair join',
   says: 'Get to know the Stronghold that printed a ticket; - reads it from stdin',
@@ -194,7 +208,7 @@ const join = defineCommand({
         ? new TextDecoder().decode(await readWhole(call, undefined, MAX_TICKET_TEXT)).trim()
         : given
     const { parseTicket } = await import('@stronghold/remote/connect')
-    const { peer } = parseTicket(text)
+    const { peer } = ticketOf(() => parseTicket(text))
     const name = nameFor(readBook(home), peer, wanted)
     const over = new AbortController()
     using _ending = io.onEnding(() => {
@@ -327,7 +341,10 @@ const cancel = defineCommand({
       const [one, another] = found
       if (one === undefined || another !== undefined) {
         throw new Failure(one === undefined ? 'not_found' : 'usage', 'cannot close the ticket', {
-          reason: `${found.length} open ones are ${quoted(text)}`,
+          reason:
+            one === undefined
+              ? `no open one is ${quoted(text)}`
+              : `${found.length} open ones are ${quoted(text)}`,
           hint: 'stronghold pair list',
         })
       }

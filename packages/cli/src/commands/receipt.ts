@@ -38,7 +38,17 @@ const show = defineCommand({
   prints: z.object(shape),
   async run(call) {
     const { decodeReceipt } = await import('@stronghold/guard')
-    const receipt = decodeReceipt((await read(call)).receipt)
+    const { receipt: bytes } = await read(call)
+    let receipt: Receipt
+    try {
+      receipt = decodeReceipt(bytes)
+    } catch (cause) {
+      throw new Failure('usage', `cannot read receipt ${quoted(call.operands[0] ?? '')}`, {
+        reason: 'it is none',
+        hint: 'one is written by: stronghold sign PEER:PATH --receipt FILE',
+        cause,
+      })
+    }
     await call.terminal.result(asJson(receipt), table(call, receipt))
     await call.terminal.note('not checked: stronghold receipt verify')
   },
