@@ -94,6 +94,22 @@ export type Answer =
       readonly head?: Uint8Array
     }
 
+/** Which records somebody wants to see. */
+export interface WantedRecords {
+  /** Default `**`. */
+  readonly pattern?: string
+  /** The last path of the page before. */
+  readonly after?: string
+}
+
+/** Some of the records that a peer may use. */
+export interface UsablePage {
+  /** In the order of paths, at most `MAX_USABLE_PAGE`. */
+  readonly records: readonly UsableRecord[]
+  /** Whether there are others behind them. */
+  readonly more: boolean
+}
+
 /** A record that a peer may use, and nothing about it that the peer has no use for. */
 export interface UsableRecord {
   readonly path: string
@@ -117,8 +133,12 @@ export interface NetworkDoor extends SyncNetworkDoor {
   cancel(asker: Asker, id: Uint8Array): Promise<Answer>
   /** The peer has these answers; they need not be kept. */
   acknowledge(asker: Asker, ids: readonly Uint8Array[]): Promise<void>
-  /** What this peer may use; nothing more. */
-  list(asker: Asker): Promise<readonly UsableRecord[]>
+  /**
+   * What this peer may use; nothing more.
+   *
+   * @throws `VaultError` `invalid_argument` for text that is no pattern
+   */
+  list(asker: Asker, wanted?: WantedRecords): Promise<UsablePage>
   /** May this peer come in at all; strangers are counted. Answers also while locked. */
   standing(asker: Asker): Promise<'known' | 'unknown' | 'blocked'>
   /** Peers that lost their standing, as it happens: their connections are to be cut. */

@@ -31,6 +31,8 @@ import type {
   OwnerDoor,
   PairAnswer,
   PeerRequest,
+  UsablePage,
+  WantedRecords,
 } from './doors.ts'
 import { requestKey } from './held.ts'
 import type { HeldRequest } from './held.ts'
@@ -241,16 +243,13 @@ class LocalGuard implements Guard, NetworkDoor {
     })
   }
 
-  async list(asker: Asker): Promise<ReturnType<typeof usableBy>> {
+  async list(asker: Asker, wanted?: WantedRecords): Promise<UsablePage> {
     const open = this.#now()
-    if (open?.book.isWelcome(asker.peer) !== true) return []
+    const { peer } = asker
+    if (open?.book.isWelcome(peer) !== true) return { records: [], more: false }
     const { book } = open
     return await open.batch.run(({ tx }) =>
-      usableBy((pattern) => tx.list(pattern), book.rules, {
-        peer: asker.peer,
-        tags: book.tagsOf(asker.peer),
-        nowMs: tx.nowMs,
-      }),
+      usableBy(tx, book.rules, { peer, tags: book.tagsOf(peer), nowMs: tx.nowMs }, wanted),
     )
   }
 

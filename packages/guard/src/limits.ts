@@ -203,6 +203,11 @@ export const SYNC_UNSEEN_MS: number = 180 * 86_400_000
 /** Records whose digests are computed in one turn of the event loop. */
 export const SYNC_DIGEST_TURN = 256
 
+// ---------------------------------------------------------------- listings, constants
+
+/** Most records in one page of what a peer may use. The rest is asked for with the next. */
+export const MAX_USABLE_PAGE = 1000
+
 // ---------------------------------------------------------------- backups, constants
 
 /** Files of backups that are remembered. The oldest are forgotten. */

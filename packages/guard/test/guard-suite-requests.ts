@@ -203,11 +203,24 @@ export function requestsSuite(guarded: SuiteSetup): void {
     it('shows what a peer may use and nothing else', async () => {
       await using all = await withRule('ask')
       await all.guard.owner.run([step('generate', { to: 'private/key', type: 'ed25519' })])
-      expect(await all.guard.network.list(CI)).toMatchObject([
-        { path: 'release/app', type: 'ed25519', uses: [{ use: 'sign', effect: 'ask' }] },
-      ])
-      expect(await all.guard.network.list(BOX)).toEqual([])
-      expect(await all.guard.network.list(STRANGER)).toEqual([])
+      const { network } = all.guard
+      const release = {
+        path: 'release/app',
+        type: 'ed25519',
+        uses: [{ use: 'sign', effect: 'ask' }],
+      }
+      expect(await network.list(CI)).toMatchObject({ records: [release], more: false })
+      const nothing = { records: [], more: false }
+      expect(await network.list(CI, { after: 'release/app' })).toEqual(nothing)
+      expect(await network.list(CI, { pattern: 'other/**' })).toEqual(nothing)
+      expect(await network.list(CI, { pattern: '*/app', after: 'a' })).toMatchObject({
+        records: [release],
+      })
+      await expect(network.list(CI, { pattern: '**/app' })).rejects.toMatchObject({
+        code: 'invalid_argument',
+      })
+      expect(await network.list(BOX)).toEqual(nothing)
+      expect(await network.list(STRANGER)).toEqual(nothing)
     })
   })
 }

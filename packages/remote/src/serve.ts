@@ -2,14 +2,13 @@
  * A guarded vault, served over p2p: what arrives goes to the guard's network door, always with the peer id that the connection
  * proves. It knows no rule: known and not blocked is let through, everybody else is denied, all else is the guard's.
  */
-import { matches, parsePath, parsePattern } from '@stronghold/core'
-import type { Pattern } from '@stronghold/core'
+import { parsePattern } from '@stronghold/core'
 import type { Answer, Asker, NetworkDoor } from '@stronghold/guard'
 import { isP2pError, P2pError } from '@stronghold/p2p'
 import type { ConnectionFacts, Node, PeerId, RequestFacts } from '@stronghold/p2p'
 import { isVaultError } from '@stronghold/vault'
 
-import { MAX_CONNECTION_LENGTH, MAX_HOLD_MS, MAX_KNOWN_PEERS, MAX_LISTED } from './limits.ts'
+import { MAX_CONNECTION_LENGTH, MAX_HOLD_MS, MAX_KNOWN_PEERS } from './limits.ts'
 import type { AnswerMessage, ListingMessage, ListMessage } from './messages.ts'
 import { vaultProtocol } from './protocol.ts'
 
@@ -143,17 +142,14 @@ async function list(
   asker: Asker,
   { pattern, after }: ListMessage,
 ): Promise<ListingMessage> {
-  const wanted = patternOf(pattern)
-  const all = await network.list(asker).catch(told)
-  const found = all
-    .filter(({ path }) => (after === undefined || path > after) && matches(wanted, parsePath(path)))
-    .sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { records: found.slice(0, MAX_LISTED), more: found.length > MAX_LISTED }
+  assertPattern(pattern)
+  const from = after === undefined ? {} : { after }
+  return await network.list(asker, { pattern, ...from }).catch(told)
 }
 
-function patternOf(text: string): Pattern {
+function assertPattern(text: string): void {
   try {
-    return parsePattern(text)
+    parsePattern(text)
   } catch (cause) {
     throw new P2pError('invalid_argument', (cause as Error).message, {
       layer: 'handler',

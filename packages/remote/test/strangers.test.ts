@@ -89,18 +89,22 @@ test('a long listing comes in pieces, in the order of paths', async () => {
     version: 1,
     uses: [],
   }))
-  let calls = 0
+  const asked: unknown[] = []
   await using all = await served({
     door: () => ({
-      list: async () => {
-        calls++
-        return [...records].reverse()
+      list: async (_, { pattern, after = '' } = {}) => {
+        asked.push({ pattern, after })
+        const behind = records.filter(({ path }) => path > after)
+        return { records: behind.slice(0, MAX_LISTED), more: behind.length > MAX_LISTED }
       },
     }),
   })
-  expect(await all.remote.list()).toEqual(records)
-  expect(calls).toBe(2)
-  expect(await all.remote.list('k/00007')).toEqual([records[7]])
+  expect(await all.remote.list('k/**')).toEqual(records)
+  const last = records[MAX_LISTED - 1]?.path
+  expect(asked).toEqual([
+    { pattern: 'k/**', after: '' },
+    { pattern: 'k/**', after: last },
+  ])
 })
 
 test('when nobody tells any more who is out, nobody is taken for known unasked', async () => {

@@ -41,6 +41,11 @@ export class Draft<K, V> {
     })
   }
 
+  /** Whether there is anything to publish. */
+  get isChanged(): boolean {
+    return this.#changed.size > 0
+  }
+
   /** Where it stands; `rollBack` takes back what came later. */
   mark(): number {
     return this.#undo.length

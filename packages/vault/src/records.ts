@@ -45,6 +45,7 @@ export interface RecordLookup {
 export class Records implements RecordLookup {
   readonly #byPath = new Map<string, StoredRecord>()
   readonly #byId = new Map<string, StoredRecord>()
+  #paths: readonly string[] | undefined
   readonly #pool = new LabelPool()
   /** Nonces taken since the vault was opened, by key version. Never counted down, whatever becomes of a transaction. */
   readonly #nonces = new Map<string, number>()
@@ -81,11 +82,17 @@ export class Records implements RecordLookup {
     return this.#byId.values()
   }
 
+  /** The path of each, in order: sorted when somebody asks, and kept until records change. */
+  paths(): readonly string[] {
+    return (this.#paths ??= [...this.#byPath.keys()].sort())
+  }
+
   /** Begins to change records within a transaction, whose commit publishes what was changed. */
   change(tx: Transaction, when: { nowMs: number; epoch: number }): RecordChanges {
     const byPath = new Draft(this.#byPath)
     const byId = new Draft(this.#byId)
     tx.afterCommit(() => {
+      if (byPath.isChanged) this.#paths = undefined
       byPath.publish()
       byId.publish()
     })
@@ -97,6 +104,7 @@ export class Records implements RecordLookup {
       limits: this.#limits,
       slab: this.#slab,
       rowId: (path) => this.#rows.id(RECORD_KIND, path),
+      paths: () => this.paths(),
     })
   }
 }
@@ -109,6 +117,8 @@ interface Shared {
   readonly limits: Readonly<VaultLimits>
   readonly slab: Slab
   rowId(path: string): Uint8Array
+  /** Of records as they were when the transaction began, in order. */
+  paths(): readonly string[]
 }
 
 /** A record to be made. */
@@ -147,6 +157,15 @@ export class RecordChanges implements RecordLookup {
   /** Every record as this transaction sees it, in no order. */
   *all(): Generator<StoredRecord> {
     for (const [, record] of this.#shared.byId.entries()) yield record
+  }
+
+  /** The paths of all records, in order, from behind one on. */
+  *paths(after = ''): Generator<string> {
+    const { byPath } = this.#shared
+    const all = byPath.isChanged
+      ? [...byPath.entries()].map(([path]) => path).sort()
+      : this.#shared.paths()
+    for (let at = firstBehind(all, after); at < all.length; at++) yield all[at] as string
   }
 
   /** Where this transaction stands; `rollBack` forgets what was changed later. The rows are rolled back apart. */
@@ -471,6 +490,17 @@ export function usableVersion(record: StoredRecord, number?: number): RecordVers
     )
   }
   return version
+}
+
+/** Where what stands behind a text begins. */
+function firstBehind(sorted: readonly string[], text: string): number {
+  let [from, to] = [0, sorted.length]
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((sorted[middle] as string) <= text) from = middle + 1
+    else to = middle
+  }
+  return from
 }
 
 /** The id of the rows that belong to a version. */

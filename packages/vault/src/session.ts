@@ -291,6 +291,11 @@ export class VaultTransaction {
     return listRecords(this.#parts.records.all(), pattern)
   }
 
+  /** The paths of all records, in order, from behind one on; not to be read on while records change. */
+  paths(after?: string): Iterable<string> {
+    return this.#parts.records.paths(after)
+  }
+
   /** Runs `body`; where it throws, nothing of what it changed is left, and the error goes on. */
   savepoint<T>(body: () => T): T {
     const { records, store } = this.#parts

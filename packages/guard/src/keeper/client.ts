@@ -14,7 +14,8 @@ import type {
   PeerRequest,
   SyncMessage,
   SyncReply,
-  UsableRecord,
+  UsablePage,
+  WantedRecords,
 } from '../doors.ts'
 import { DEFAULT_KEEPER_LIMITS } from '../limits.ts'
 import type { GuardLimits, KeeperLimits } from '../limits.ts'
@@ -28,6 +29,11 @@ import type { UnlockAtStart } from './worker.ts'
 
 export type * from '../doors.ts'
 export type { GuardLimits, KeeperLimits }
+export type { Direction } from '../rules/diff.ts'
+export type { WrittenRule } from '../rules/parse.ts'
+export type { Effect } from '../rules/rule.ts'
+export type { OwnerSocketInit } from './owner-door.ts'
+export type { SocketLimits } from './socket.ts'
 export type { KeeperSeams, Thread } from './start.ts'
 export type { KeeperData, UnlockAtStart } from './worker.ts'
 
@@ -130,8 +136,8 @@ class NetworkClient implements NetworkDoor {
     await this.#port.call('acknowledge', [of(asker), ids])
   }
 
-  async list(asker: Asker): Promise<readonly UsableRecord[]> {
-    return (await this.#port.call('list', [of(asker)])) as readonly UsableRecord[]
+  async list(asker: Asker, wanted: WantedRecords = {}): Promise<UsablePage> {
+    return (await this.#port.call('list', [of(asker), wanted])) as UsablePage
   }
 
   async standing(asker: Asker): Promise<'known' | 'unknown' | 'blocked'> {

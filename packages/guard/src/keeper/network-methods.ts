@@ -2,12 +2,13 @@
  * What the network port knows: the network door and nothing else. There is no message here that unlocks, approves, or
  * changes rules or peers, but for `pair`, whose tickets the keeper alone holds.
  */
-import type { Asker, NetworkDoor, PeerRequest, SyncMessage } from '../doors.ts'
+import type { Asker, NetworkDoor, PeerRequest, SyncMessage, WantedRecords } from '../doors.ts'
 import { DoorError } from './messages.ts'
 import type { PortMethod } from './port.ts'
 
 const MAX_PEER_LENGTH = 128
 const MAX_CONNECTION_LENGTH = 1024
+const MAX_PATTERN_LENGTH = 2048
 
 /** The methods of the network port. */
 export function networkMethods(door: NetworkDoor): ReadonlyMap<string, PortMethod> {
@@ -16,7 +17,7 @@ export function networkMethods(door: NetworkDoor): ReadonlyMap<string, PortMetho
     ['wait', ([asker, id], { signal }) => door.wait(askerOf(asker), bytesOf(id), { signal })],
     ['cancel', ([asker, id]) => door.cancel(askerOf(asker), bytesOf(id))],
     ['acknowledge', ([asker, ids]) => door.acknowledge(askerOf(asker), listOf(ids).map(bytesOf))],
-    ['list', ([asker]) => door.list(askerOf(asker))],
+    ['list', ([asker, wanted]) => door.list(askerOf(asker), wantedOf(wanted))],
     ['standing', ([asker]) => door.standing(askerOf(asker))],
     ['pairing', (_, { signal }) => door.pairing({ signal })],
     ['head', () => door.head()],
@@ -65,6 +66,19 @@ function syncMessageOf(value: unknown): SyncMessage {
     default:
       throw malformed()
   }
+}
+
+function wantedOf(value: unknown): WantedRecords {
+  const { pattern, after } = objectOf(value)
+  return {
+    ...(pattern === undefined ? {} : { pattern: pathOf(pattern) }),
+    ...(after === undefined ? {} : { after: pathOf(after) }),
+  }
+}
+
+function pathOf(value: unknown): string {
+  if (typeof value !== 'string' || value.length > MAX_PATTERN_LENGTH) throw malformed()
+  return value
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> {
