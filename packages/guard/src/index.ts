@@ -2,7 +2,7 @@
 export { allApprovals } from './all-approvals.ts'
 export { exportAudit, exportLines, verifyExport } from './audit/export.ts'
 export { readWitness, verifyAudit } from './audit/verify.ts'
-export type { AuditReport, VerifyInit, Witness } from './audit/verify.ts'
+export type { AuditReport, FoundEntry, VerifyInit, Witness } from './audit/verify.ts'
 export type * from './doors.ts'
 export { openGuard, VOCABULARY } from './guard.ts'
 export type { GuardInit, GuardSeams } from './guard.ts'

@@ -8,6 +8,9 @@ import { SocketTransport } from './socket-client.ts'
 export { allApprovals } from '../all-approvals.ts'
 export { exportLines } from '../audit/export.ts'
 export type * from '../doors.ts'
+export type { Direction } from '../rules/diff.ts'
+export type { WrittenRule } from '../rules/parse.ts'
+export type { Effect } from '../rules/rule.ts'
 export { createToken, readToken } from './tokens.ts'
 
 /**

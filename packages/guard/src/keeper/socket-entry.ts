@@ -2,6 +2,7 @@
  * A door at a unix socket, for whoever has one beside the owner's: a table of methods, served and called. Entry
  * `@stronghold/guard/socket`.
  */
+export type { KeeperLimits } from '../limits.ts'
 export { DoorError } from './messages.ts'
 export { openSocket } from './socket.ts'
 export type { OpenSocket, SocketCalls, SocketInit, SocketLimits } from './socket.ts'

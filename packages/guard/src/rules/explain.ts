@@ -14,7 +14,9 @@ import { printLimit } from './windows.ts'
 const MAX_NEAR = 3
 
 /** A condition that a rule sets. */
-export type Condition = keyof typeof CONDITIONS
+export type Condition = 'peer' | 'procedure' | 'path' | 'format' | 'time'
+
+const CHECKED: readonly Condition[] = Object.keys(CONDITIONS) as (keyof typeof CONDITIONS)[]
 
 /** A rule that would have decided, had a condition or two been otherwise. */
 export interface NearMiss {
@@ -91,9 +93,7 @@ function nearMisses(
   const near: NearMiss[] = []
   for (const rule of rules) {
     if (rule.effect === 'deny') continue
-    const missing = (Object.keys(CONDITIONS) as Condition[]).filter(
-      (condition) => !CONDITIONS[condition](rule, request, cell),
-    )
+    const missing = CHECKED.filter((condition) => !CONDITIONS[condition](rule, request, cell))
     if (missing.length < 1 || missing.length > 2) continue
     const why = missing.map((condition) => lack(condition, rule, context)).join(' and ')
     near.push({
