@@ -6,9 +6,10 @@
  *   node examples/echo.ts send ADDRESS --as channel|original|original-p2p|json|cbor|raw|ping TEXT
  *                               [--security …] [--key …]
  *
- * `--listen RELAY/p2p-circuit` listens through a relay, `--relay` is one. `serve` prints one JSON line when it listens and one for each event; with `--firewall ask` each line `allow` on stdin
- * lets the oldest request that waits pass, any other line denies it. It runs until it is interrupted. `send` prints
- * one JSON line: the answer (exit 0) or the error (exit 1). Exit 2 is for what cannot be understood.
+ * `--listen RELAY/p2p-circuit` listens through a relay, `--relay` is one. `serve` prints one JSON line when it listens
+ * and one for each event; with `--firewall ask` each line `allow` on stdin lets the oldest request that waits pass, any
+ * other line denies it. It runs until it is interrupted. `send` prints one JSON line: the answer (exit 0) or the error
+ * (exit 1). Exit 2 is for what cannot be understood.
  */
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'

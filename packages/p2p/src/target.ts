@@ -88,12 +88,19 @@ export function dialError(
   if (own !== undefined) return placed(own, peer, dial)
   const where = dial.length > 1 ? `${dial.length} addresses` : (dial[0] ?? peer ?? 'the peer')
   const state = error instanceof Error ? error.message : String(error)
-  return new P2pError('unavailable', `Cannot dial ${where}: ${state.slice(0, 128)}`, {
+  const told = isUndialable(error) ? 'no transport can' : state.slice(0, 128)
+  return new P2pError('unavailable', `Cannot dial ${where}: ${told}`, {
     layer: 'dial',
     cause: error,
     ...(peer === undefined ? {} : { peer }),
     ...(dial[0] === undefined ? {} : { address: dial[0] }),
   })
+}
+
+/** Whether libp2p found nothing to dial with. */
+function isUndialable(error: unknown): boolean {
+  const names = ['NoValidAddressesError', 'TransportUnavailableError']
+  return error instanceof Error && names.includes(error.name)
 }
 
 /** What fails on the way, as a handshake, does not know where that led. */

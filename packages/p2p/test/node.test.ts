@@ -268,6 +268,23 @@ test('another peer behind an address is never talked to', async () => {
   expect(home.connections()).toHaveLength(0)
 })
 
+test('an address that no transport knows is refused with one clear sentence', async () => {
+  await using network = memoryNetwork()
+  const node = await network.createNode()
+  const peer = 'QmcgpsyWgH8Y8ajJz1Cu72KnS5uo2Aa2LpzU7kinSupNKC' as PeerId
+  const all = ['/ip4/127.0.0.1/udp/1/quic-v1', '/ip4/127.0.0.1/udp/2/quic-v1']
+  await expect(node.connect(all[0] ?? '')).rejects.toMatchObject({
+    code: 'unavailable',
+    layer: 'dial',
+    message: 'Cannot dial /ip4/127.0.0.1/udp/1/quic-v1: no transport can',
+  })
+  await expect(node.connect(all.map((one) => `${one}/p2p/${peer}`))).rejects.toMatchObject({
+    code: 'unavailable',
+    message: expect.stringMatching(/^Cannot dial \S+: no transport can$/) as string,
+  })
+  await expect(node.connect(peer)).rejects.toMatchObject({ code: 'unavailable' })
+})
+
 test('a peer id alone is enough once its addresses are in the book', async () => {
   await using network = memoryNetwork()
   const home = await network.createNode(OPEN)
