@@ -96,9 +96,11 @@ export class TwoMachines implements AsyncDisposable {
     return approval
   }
 
-  /** Somebody at home decides on what is asked now. */
-  async decide(choice: 'once' | 'deny'): Promise<void> {
-    await this.guard.owner.decide([(await this.asked()).boundHash], choice)
+  /** Somebody at home decides on what is asked now, and says what that was. */
+  async decide(choice: 'once' | 'deny'): Promise<PendingApproval> {
+    const asked = await this.asked()
+    await this.guard.owner.decide([asked.boundHash], choice)
+    return asked
   }
 
   get #now(): Up {

@@ -111,7 +111,7 @@ function sshsig(format: SignFormat & { format: 'sshsig' }, message: Uint8Array):
   if (format.digested === true) {
     return [
       `a file that only its digest was sent of, for ${format.namespace}`,
-      [...about, ['digest', toHex(message)]],
+      [...about, ['digest', toHex(message)], ...claims(format.claimed)],
     ]
   }
   if (format.namespace === 'git') {
@@ -121,6 +121,16 @@ function sshsig(format: SignFormat & { format: 'sshsig' }, message: Uint8Array):
   return [
     `${text(message)?.title ?? 'a file'} for ${format.namespace}`,
     [...about, ...textOf(message)],
+  ]
+}
+
+/** What the sender says of a file that nobody here has seen. */
+function claims(claimed: (SignFormat & { format: 'sshsig' })['claimed'] = {}): Details {
+  const { name, bytes, sha256 } = claimed
+  return [
+    ['claimed name', name],
+    ['claimed size', bytes === undefined ? undefined : `${grouped(bytes)} bytes`],
+    ['claimed hash', sha256 === undefined ? undefined : `SHA-256 ${sha256}`],
   ]
 }
 

@@ -32,6 +32,17 @@ describe('previewOf()', () => {
     expect(detail(preview, 'namespace')).toBe('file')
   })
 
+  it('shows what is claimed of a file of which only the digest was sent, as a claim', () => {
+    const claimed = { name: 'app\u202e.tgz', bytes: 100_000, sha256: 'ab'.repeat(32) }
+    const as = { format: 'sshsig', namespace: 'file', digested: true }
+    const preview = signed(new Uint8Array(64), { ...as, claimed })
+    expect(preview.title).toBe('sign a file that only its digest was sent of, for file')
+    expect(detail(preview, 'claimed name')).toBe('app\\u{202e}.tgz')
+    expect(detail(preview, 'claimed size')).toBe('100,000 bytes')
+    expect(detail(preview, 'claimed hash')).toBe(`SHA-256 ${'ab'.repeat(32)}`)
+    expect(detail(signed(new Uint8Array(64), as), 'claimed name')).toBeUndefined()
+  })
+
   it('shows what a commit says', () => {
     const preview = signed(COMMIT, { format: 'git' })
     expect(preview).toMatchObject({ blind: false, title: 'sign git commit "Fix it"' })

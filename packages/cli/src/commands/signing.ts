@@ -1,7 +1,8 @@
 /** `sign`, `verify`, `pub`: what people come for. */
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 
+import { toHex } from '@stronghold/core'
 import { verify as verifyProcedure } from '@stronghold/vault/catalog'
 import type { Vault } from '@stronghold/vault'
 import type { InputOf, pub as pubProcedure, sign as signProcedure } from '@stronghold/vault/catalog'
@@ -98,6 +99,20 @@ function messageOf(
   return { message: input.digests[hash], as: { ...asked, hash, digested: true } }
 }
 
+/** The same with what is said of the file: whoever is asked about a digest sees no more of it than that. */
+function withClaims(
+  { message, as }: ReturnType<typeof messageOf>,
+  input: Input,
+  file: string | undefined,
+): ReturnType<typeof messageOf> {
+  if (input.kind === 'whole' || as?.format !== 'sshsig') {
+    return { message, ...(as === undefined ? {} : { as }) }
+  }
+  const name = file === undefined || file === '-' ? {} : { name: basename(file).slice(0, 255) }
+  const claimed = { ...name, bytes: input.length, sha256: toHex(input.digests.sha256) }
+  return { message, as: { ...as, claimed } }
+}
+
 const sign = defineCommand({
   name: 'sign',
   says: 'Sign a file, in a format that says what is signed',
@@ -125,7 +140,8 @@ const sign = defineCommand({
     const { operands, options } = call
     const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const as = signAs(options)
-    const asked = messageOf(await readInput(call, options.in), as, options.in)
+    const input = await readInput(call, options.in)
+    const asked = withClaims(messageOf(input, as, options.in), input, options.in)
     await useVault(call, {
       peer,
       steps: [{ procedure: 'sign', input: { key, ...asked } }],

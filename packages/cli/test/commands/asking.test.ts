@@ -81,7 +81,13 @@ describe('with rules', () => {
     const { ci } = both
     writeFileSync(ci.path('large'), new Uint8Array(300_000).fill(0x61))
     const signing = ci.run('sign home:release/app --in large --out large.sig --receipt large.json')
-    await both.decide('once')
+    const { steps } = await both.decide('once')
+    expect(steps[0]?.details).toEqual(
+      expect.arrayContaining([
+        { name: 'claimed name', value: 'large' },
+        { name: 'claimed size', value: '300,000 bytes' },
+      ]),
+    )
     expect((await signing).exit).toBe(0)
     await ci.done('receipt verify large.json --peer home --in large')
     for (const length of [300_001, 300]) {

@@ -29,6 +29,18 @@ const jws = z.strictObject({ format: z.literal('jws'), protected: protectedHeade
 /** Namespace of an SSHSIG: says what the signature is for. */
 const namespace = z.string().regex(/^[A-Za-z0-9._@+-]{1,64}$/)
 
+/** What somebody says of the file behind a digest, for a person who is asked: a claim, which is not signed. */
+const claimed = z
+  .strictObject({
+    name: z.string().max(255).optional(),
+    bytes: z.int().min(0).optional(),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+  })
+  .meta({ description: 'name, bytes and SHA-256 of the file, as its sender says' })
+
 /** How `sign` and `verify` take their message. */
 export const signFormat = z
   .discriminatedUnion('format', [
@@ -44,6 +56,7 @@ export const signFormat = z
       namespace,
       hash: z.enum(['sha256', 'sha512']).optional(),
       digested: z.boolean().optional(),
+      claimed: claimed.optional(),
     }),
     /** A commit or tag as git hands it to the signer: SSHSIG in namespace `git`. Nothing else is taken. */
     z.strictObject({ format: z.literal('git') }),
