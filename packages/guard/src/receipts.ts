@@ -194,7 +194,7 @@ export interface ReceiptCrypto {
     signature: Uint8Array,
     message: Uint8Array,
     publicKey: Uint8Array,
-  ) => boolean
+  ) => boolean | Promise<boolean>
   /** Opens a libp2p signed envelope of that kind; `undefined`, or a rejection, where it does not verify. */
   readonly openEnvelope: (
     envelope: Uint8Array,
@@ -237,18 +237,21 @@ export async function verifyReceipt(
     if (!(error instanceof SyntaxError) && !(error instanceof RangeError)) throw error
     return { valid: false, fault: error.message }
   }
-  const fault = faultOf(receipt, crypto) ?? mismatch(receipt, expected, crypto)
+  const fault = (await faultOf(receipt, crypto)) ?? mismatch(receipt, expected, crypto)
   if (fault !== undefined) return { valid: false, fault }
   return certified(receipt, expected, crypto)
 }
 
 /** What is wrong with a receipt in itself. */
-function faultOf({ leaf, leafBytes, index, size, path, head }: Receipt, crypto: ReceiptCrypto) {
+async function faultOf(
+  { leaf, leafBytes, index, size, path, head }: Receipt,
+  crypto: ReceiptCrypto,
+): Promise<string | undefined> {
   if (head.receipts === undefined) return 'The head holds no receipts'
   if (!isInTree(head.receipts, leafBytes, { index, size }, path, crypto.sha256)) {
     return 'The receipt is not one of those that the head holds'
   }
-  if (!crypto.verifyEd25519(head.signature, signedBytes(head), head.publicKey)) {
+  if (!(await crypto.verifyEd25519(head.signature, signedBytes(head), head.publicKey))) {
     return 'The signature of the head is wrong'
   }
   if (!equalBytes(leaf.vault, head.vault)) return 'The head is that of another vault'

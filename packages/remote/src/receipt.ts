@@ -15,13 +15,29 @@ import type { Outputs } from './request.ts'
 /** What verifying receipts needs, for `verifyReceipt` of `@stronghold/guard/proofs`. */
 export const receiptCrypto: ReceiptCrypto = Object.freeze({
   sha256,
-  verifyEd25519: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array) =>
-    ed25519.verify(signature, message, publicKey),
+  verifyEd25519,
   openEnvelope: (
     envelope: Uint8Array,
     { domain, payloadType }: { readonly domain: string; readonly payloadType: string },
   ) => openEnvelope(envelope, [{ domain, payloadType: encodeUtf8(payloadType) }]),
 })
+
+/** By the platform, which is ten times as fast, where it can. */
+async function verifyEd25519(
+  signature: Uint8Array,
+  message: Uint8Array,
+  publicKey: Uint8Array,
+): Promise<boolean> {
+  const own = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
+  let key: CryptoKey
+  try {
+    key = await crypto.subtle.importKey('raw', own(publicKey), 'Ed25519', false, ['verify'])
+  } catch {
+    // A browser of some years ago, or no key at all: then no signature is right here either.
+    return ed25519.verify(signature, message, publicKey, { zip215: false })
+  }
+  return await crypto.subtle.verify('Ed25519', key, own(signature), own(message))
+}
 
 /** What a receipt has to prove. */
 export interface Proven {

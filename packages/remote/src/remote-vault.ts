@@ -102,6 +102,7 @@ class ConnectedVault implements RemoteVault {
   readonly #timeoutMs: number
   readonly #crypto = remembering(receiptCrypto)
   readonly #random: (length: number) => Uint8Array
+  #named: PeerId | undefined
 
   constructor(node: Node, target: Target, init: ConnectInit, seams: ConnectSeams) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, head, onRollback } = init
@@ -280,10 +281,18 @@ class ConnectedVault implements RemoteVault {
     await assertReceipt(receipt, proven, this.#crypto)
   }
 
-  /** Who answers, as the connection proves it. */
+  /** Who answers, as the connection proves it; where the target names its peer nobody else ever does. */
   async #peer(): Promise<PeerId> {
-    return (await this.#node.connect(this.#target)).peer
+    if (this.#named !== undefined) return this.#named
+    const { peer } = await this.#node.connect(this.#target)
+    if (names(this.#target, peer)) this.#named = peer
+    return peer
   }
+}
+
+function names(target: Target, peer: PeerId): boolean {
+  if (typeof target === 'string') return target === peer || target.endsWith(`/p2p/${peer}`)
+  return target.every((address) => address.endsWith(`/p2p/${peer}`))
 }
 
 /** That the outputs are those of the procedures, of all but the last step as much as no later step took. */

@@ -7,10 +7,11 @@ import type { ReceiptCrypto } from '@stronghold/guard/proofs'
 
 import { MAX_VERIFIED } from './limits.ts'
 
-/** What was right. */
-interface Right {
+/** What is verified, or was and is right. */
+interface Verified {
   readonly message: Uint8Array
   readonly publicKey: Uint8Array
+  readonly verdict: Promise<boolean>
 }
 
 type Opening = Parameters<ReceiptCrypto['openEnvelope']>
@@ -18,27 +19,34 @@ type Opened = ReturnType<ReceiptCrypto['openEnvelope']>
 
 /** The same answers, most of them without computing. */
 export function remembering(crypto: ReceiptCrypto): ReceiptCrypto {
-  const right = new Map<string, Right>()
+  const all = new Map<string, Verified>()
   let last: { readonly asked: Opening; readonly opened: Opened } | undefined
   return {
     sha256: (bytes) => crypto.sha256(bytes),
-    verifyEd25519: (signature, message, publicKey) => {
+    verifyEd25519: async (signature, message, publicKey) => {
       const name = toHex(signature)
-      const known = right.get(name)
+      const known = all.get(name)
       if (
         known !== undefined &&
         equalBytes(known.message, message) &&
         equalBytes(known.publicKey, publicKey)
       ) {
-        return true
+        return await known.verdict
       }
-      if (!crypto.verifyEd25519(signature, message, publicKey)) return false
-      for (const oldest of right.keys()) {
-        if (right.size < MAX_VERIFIED) break
-        right.delete(oldest)
+      const verdict = Promise.resolve(crypto.verifyEd25519(signature, message, publicKey))
+      const mine = { message: message.slice(), publicKey: publicKey.slice(), verdict }
+      for (const oldest of all.keys()) {
+        if (all.size < MAX_VERIFIED) break
+        all.delete(oldest)
       }
-      right.set(name, { message: message.slice(), publicKey: publicKey.slice() })
-      return true
+      all.set(name, mine)
+      let isRight = false
+      try {
+        isRight = await verdict
+      } finally {
+        if (!isRight && all.get(name) === mine) all.delete(name)
+      }
+      return isRight
     },
     openEnvelope: (envelope, kind) => {
       if (last !== undefined && isSame(last.asked, [envelope, kind])) return last.opened

@@ -35,41 +35,62 @@ function counting(): { crypto: ReceiptCrypto; verified: () => number; opened: ()
 }
 
 describe('signatures that were verified a moment ago', () => {
-  test('are right without being verified again, for the same bytes alone', () => {
+  test('are right without being verified again, for the same bytes alone', async () => {
     const { crypto, verified } = counting()
     const { verifyEd25519 } = remembering(crypto)
     const message = bytes(1, 100)
-    expect(verifyEd25519(bytes(1), message, bytes(1, 32))).toBe(true)
-    expect(verifyEd25519(bytes(1), message.slice(), bytes(1, 32))).toBe(true)
+    expect(await verifyEd25519(bytes(1), message, bytes(1, 32))).toBe(true)
+    expect(await verifyEd25519(bytes(1), message.slice(), bytes(1, 32))).toBe(true)
     expect(verified()).toBe(1)
-    expect(verifyEd25519(bytes(1), bytes(2, 100), bytes(1, 32))).toBe(false)
-    expect(verifyEd25519(bytes(1), message, bytes(2, 32))).toBe(false)
+    expect(await verifyEd25519(bytes(1), bytes(2, 100), bytes(1, 32))).toBe(false)
+    expect(await verifyEd25519(bytes(1), message, bytes(2, 32))).toBe(false)
     message.fill(2)
-    expect(verifyEd25519(bytes(1), message, bytes(1, 32))).toBe(false)
+    expect(await verifyEd25519(bytes(1), message, bytes(1, 32))).toBe(false)
     expect(verified()).toBe(4)
   })
 
-  test('are not remembered where they were wrong', () => {
+  test('are not remembered where they were wrong', async () => {
     const { crypto, verified } = counting()
     const { verifyEd25519 } = remembering(crypto)
     for (let i = 0; i < 3; i++) {
-      expect(verifyEd25519(bytes(1), bytes(2), bytes(1, 32))).toBe(false)
+      expect(await verifyEd25519(bytes(1), bytes(2), bytes(1, 32))).toBe(false)
     }
     expect(verified()).toBe(3)
   })
 
-  test('are MAX_VERIFIED at most, the oldest forgotten', () => {
+  test('are verified once, however many ask meanwhile, and again where that failed', async () => {
     const { crypto, verified } = counting()
     const { verifyEd25519 } = remembering(crypto)
-    const verifyAll = (count: number): void => {
-      for (let i = 0; i < count; i++) verifyEd25519(bytes(i), bytes(i), bytes(i, 32))
+    const ask = (): boolean | Promise<boolean> => verifyEd25519(bytes(1), bytes(1), bytes(1, 32))
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual([true, true, true])
+    expect(verified()).toBe(1)
+    let fails = true
+    const broken = remembering({
+      ...crypto,
+      verifyEd25519: async () => {
+        if (fails) throw new Error('no platform')
+        return true
+      },
+    })
+    const again = async (): Promise<boolean> =>
+      await broken.verifyEd25519(bytes(1), bytes(1), bytes(1, 32))
+    await expect(again()).rejects.toThrow('no platform')
+    fails = false
+    expect(await again()).toBe(true)
+  })
+
+  test('are MAX_VERIFIED at most, the oldest forgotten', async () => {
+    const { crypto, verified } = counting()
+    const { verifyEd25519 } = remembering(crypto)
+    const verifyAll = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await verifyEd25519(bytes(i), bytes(i), bytes(i, 32))
     }
-    verifyAll(MAX_VERIFIED)
-    verifyAll(MAX_VERIFIED)
+    await verifyAll(MAX_VERIFIED)
+    await verifyAll(MAX_VERIFIED)
     expect(verified()).toBe(MAX_VERIFIED)
-    verifyAll(MAX_VERIFIED + 1)
+    await verifyAll(MAX_VERIFIED + 1)
     expect(verified()).toBe(MAX_VERIFIED + 1)
-    verifyAll(1)
+    await verifyAll(1)
     expect(verified()).toBe(MAX_VERIFIED + 2)
   })
 
