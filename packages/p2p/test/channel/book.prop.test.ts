@@ -61,7 +61,8 @@ const LONG = process.env['STRONGHOLD_LONG'] === '1'
 
 test.prop([history], {
   numRuns: LONG ? 5000 : 250,
-  timeout: 4000,
+  // Ends what would never end; the machine may be busy for seconds.
+  timeout: 20_000,
 })(
   'every call ends once, and no handler with side effects runs twice',
   async ({ calls, cuts, forgets, slow }) => {

@@ -7,8 +7,8 @@ const LONG = process.env['STRONGHOLD_LONG'] === '1'
 /** How many inputs each parser of what strangers hand over whole gets: envelopes, records, backups, keys. */
 export const INPUTS: number = LONG ? 5_000_000 : 200_000
 
-/** How many the others get, which read parts of these or what is about to be signed. */
-export const FEWER: number = LONG ? 5_000_000 : 50_000
+/** How many the others get, which read parts of these or what is about to be signed: there are many, and each takes time. */
+export const FEWER: number = LONG ? 1_000_000 : 50_000
 
 const MIB = 1024 * 1024
 
