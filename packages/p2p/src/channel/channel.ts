@@ -132,6 +132,7 @@ class Line {
 
   start(): void {
     this.#pipe.listen({
+      borrows: true,
       data: (chunk) => {
         this.#read(chunk)
       },

@@ -33,25 +33,19 @@ export function takeWhole(
   return owned ? body.subarray(at) : body.slice(at)
 }
 
-// Ours: what views of what arrived may keep alive, beside twice what is reserved.
-const MAX_PINNED_BYTES = 64 * 1024
-// Ours: shorter parts are copied together, in blocks of so much: a view of a byte costs a hundred.
-const SHORT_BYTES = 1024
-const BLOCK_BYTES = 4096
+// Ours: a message in parts is collected in blocks, each as long as all before it, within these lengths.
+const FIRST_BLOCK_BYTES = 4096
+const LAST_BLOCK_BYTES = 64 * 1024
 
 /** Joins the frames of one message. Its bytes are reserved as they come, and stay so until `release`. */
 export class Assembly {
   readonly #held: Held
   readonly #maxBytes: number
-  #parts: Uint8Array[] = []
   #started = false
-  // What parts that are views keep alive: the last buffer of them, and all together.
-  #pinned: ArrayBufferLike | undefined
-  #pinnedBytes = 0
-  // The block that short parts go to, and what of it is not yet among the parts.
-  #block: Uint8Array | undefined
-  #blockFrom = 0
-  #blockAt = 0
+  // Blocks of our own: all but the last are full, up to `#at`.
+  #blocks: Uint8Array<ArrayBuffer>[] = []
+  #last: Uint8Array<ArrayBuffer> | undefined
+  #at = 0
   bytes = 0
 
   constructor(held: Held, maxBytes: number) {
@@ -67,16 +61,8 @@ export class Assembly {
     this.bytes += body.byteLength
     this.#started = (flags & FLAG_MORE) !== 0
     if ((flags & (FLAG_CONT | FLAG_MORE)) === 0) return owned ? body : body.slice()
-    if (body.byteLength < SHORT_BYTES) this.#pack(body)
-    else {
-      this.#cutBlock()
-      this.#parts.push(owned || this.#pins(body) ? body : body.slice())
-    }
-    if (this.#started) return undefined
-    this.#cutBlock()
-    const message = concat(this.#parts)
-    this.#forget()
-    return message
+    this.#copy(body)
+    return this.#started ? undefined : this.#join()
   }
 
   /** Whether a message began and is not whole. */
@@ -92,40 +78,37 @@ export class Assembly {
     this.#started = false
   }
 
-  #pack(part: Uint8Array): void {
-    if (this.#block === undefined || this.#blockAt + part.byteLength > BLOCK_BYTES) {
-      this.#cutBlock()
-      this.#block = new Uint8Array(BLOCK_BYTES)
-      this.#blockFrom = 0
-      this.#blockAt = 0
+  #copy(part: Uint8Array): void {
+    for (let from = 0; from < part.byteLength;) {
+      if (this.#last === undefined || this.#at === this.#last.byteLength) {
+        const length = Math.min(LAST_BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, this.bytes))
+        this.#last = new Uint8Array(length)
+        this.#blocks.push(this.#last)
+        this.#at = 0
+      }
+      const to = Math.min(part.byteLength, from + this.#last.byteLength - this.#at)
+      this.#last.set(part.subarray(from, to), this.#at)
+      this.#at += to - from
+      from = to
     }
-    this.#block.set(part, this.#blockAt)
-    this.#blockAt += part.byteLength
   }
 
-  #cutBlock(): void {
-    if (this.#block === undefined || this.#blockAt === this.#blockFrom) return
-    this.#parts.push(this.#block.subarray(this.#blockFrom, this.#blockAt))
-    this.#blockFrom = this.#blockAt
-  }
-
-  /** Whether a part may be kept as a view: what it keeps alive is bounded by what is reserved. */
-  #pins({ buffer }: Uint8Array): boolean {
-    if (buffer === this.#pinned) return true
-    const bytes = this.#pinnedBytes + buffer.byteLength
-    if (bytes > 2 * this.bytes + MAX_PINNED_BYTES) return false
-    this.#pinned = buffer
-    this.#pinnedBytes = bytes
-    return true
+  #join(): Uint8Array {
+    const blocks = this.#blocks
+    const last = blocks.length - 1
+    const message = concat(
+      blocks.map((block, i) => (i < last ? block : block.subarray(0, this.#at))),
+    )
+    // At once: memory that waits for the collector makes it run, and that costs more than all of this.
+    for (const { buffer } of blocks) buffer.transfer(0)
+    this.#forget()
+    return message
   }
 
   #forget(): void {
-    this.#parts = []
-    this.#pinned = undefined
-    this.#pinnedBytes = 0
-    this.#block = undefined
-    this.#blockFrom = 0
-    this.#blockAt = 0
+    this.#blocks = []
+    this.#last = undefined
+    this.#at = 0
   }
 }
 

@@ -40,11 +40,6 @@ export const MAX_PRELUDE_BYTES: number = FIXED_PRELUDE_BYTES + 2 * 256
 
 const NO_BYTES = new Uint8Array(0)
 
-/** Whether a view is most of its memory, which it keeps alive. */
-export function isDense(view: Uint8Array): boolean {
-  return 2 * view.byteLength > view.buffer.byteLength
-}
-
 /** Which side of the channel wrote a frame. */
 export type Side = 'asker' | 'responder'
 
@@ -283,8 +278,8 @@ const KINDS: readonly (KindRule | undefined)[] = [
 
 /**
  * Gets one whole frame, or a piece of a long message: parts are cut further where they arrive in pieces, as if the other
- * side had cut them so. The body is a view of what was pushed, and the receiver's as that is, unless it is `owned`: then
- * it has memory of its own that nothing else is in.
+ * side had cut them so. The body is a view of what was pushed, which the receiver keeps nothing of, unless it is `owned`:
+ * then it has memory of its own that nothing else is in.
  */
 export type OnFrame = (
   kind: number,
@@ -296,7 +291,7 @@ export type OnFrame = (
 
 /**
  * Cuts a byte stream into frames and checks their headers. Holds less than one frame; an announced length allocates
- * nothing. Chunks pushed are its own.
+ * nothing. Of chunks pushed nothing is kept.
  */
 export class FrameParser {
   readonly #sender: Side
@@ -404,20 +399,16 @@ export class FrameParser {
   }
 
   /**
-   * Holds a part of a body. At first the part itself, unless it is little of its chunk; then memory that grows with what
-   * came: to at most four times that, however much was announced.
+   * Holds a part of a body, in memory that grows with what came: to at most four times that, however much was announced.
    */
   #hold(part: Uint8Array): void {
     const bytes = this.#heldBytes + part.byteLength
-    if (this.#heldBytes === 0 && isDense(part)) this.#held = part
-    else {
-      if (bytes > this.#held.byteLength) {
-        const grown = new Uint8Array(Math.max(bytes, Math.min(this.#length, 4 * bytes)))
-        grown.set(this.#held.subarray(0, this.#heldBytes))
-        this.#held = grown
-      }
-      this.#held.set(part, this.#heldBytes)
+    if (bytes > this.#held.byteLength) {
+      const grown = new Uint8Array(Math.max(bytes, Math.min(this.#length, 4 * bytes)))
+      grown.set(this.#held.subarray(0, this.#heldBytes))
+      this.#held = grown
     }
+    this.#held.set(part, this.#heldBytes)
     this.#heldBytes = bytes
   }
 

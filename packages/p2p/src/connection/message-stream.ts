@@ -283,6 +283,7 @@ class TakenPipe implements Pipe {
       return
     }
     this.#pipe.listen({
+      borrows: events.borrows,
       data: (chunk) => {
         events.data(chunk)
       },

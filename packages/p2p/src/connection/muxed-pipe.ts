@@ -103,8 +103,9 @@ export class MuxedPipe implements Pipe, YamuxStreamHandler {
   }
 
   data(chunk: Uint8Array): void {
-    if (this.holding) this.#hold(chunk)
-    else this.#events?.data(chunk)
+    const events = this.#events
+    if (this.holding || events === undefined) this.#hold(chunk)
+    else events.data(events.borrows === true ? chunk : chunk.slice())
   }
 
   drain(): void {
@@ -147,9 +148,7 @@ export class MuxedPipe implements Pipe, YamuxStreamHandler {
   #hold(chunk: Uint8Array): void {
     if (chunk.byteLength >= BLOCK_BYTES) {
       this.#seal()
-      // A view of most of its buffer costs little; a view of little is copied out.
-      const dense = chunk.byteLength * 2 >= chunk.buffer.byteLength
-      this.#held.push(dense ? chunk : chunk.slice())
+      this.#held.push(chunk.slice())
       return
     }
     let from = 0

@@ -142,6 +142,7 @@ export class Muxer extends TypedEventEmitter<StreamMuxerEvents> implements Strea
       this.#watch()
     })
     pipe.listen({
+      borrows: true,
       data: (chunk) => {
         this.#lastHeardMs = this.#clock.nowMs()
         this.#probedMs = undefined

@@ -1,6 +1,6 @@
 /**
  * Cuts a stream of bytes into Noise messages: two bytes of length, then the message. Holds one incomplete message,
- * and memory for it only as bytes come in. Chunks pushed are its own.
+ * and memory for it only as bytes come in. Chunks pushed are its own until all is taken from them, or `keep` is called.
  */
 
 /** Bytes of the length before a message (libp2p/specs noise/README.md "Wire Format"). */
@@ -28,6 +28,12 @@ export class NoiseFrames {
   /** The next message whole, the caller's from now on; undefined when more bytes are needed. */
   next(): Uint8Array | undefined {
     return this.#heldBytes > 0 ? this.#resume() : this.#direct()
+  }
+
+  /** Copies what was not taken of the chunk, which is somebody else's from now on. */
+  keep(): void {
+    this.#chunk = this.#chunk.slice(this.#at)
+    this.#at = 0
   }
 
   /** Whether a message has begun and is not whole. */
@@ -60,18 +66,13 @@ export class NoiseFrames {
   }
 
   /**
-   * Holds up to `wanted` more bytes of a message of `whole`. At first a view of the chunk, unless that would keep much else
-   * alive; then memory of its own, which grows with what came: to at most four times that, however much was announced.
+   * Holds up to `wanted` more bytes of a message of `whole`, in memory of its own, which grows with what came: to at most
+   * four times that, however much was announced.
    */
   #hold(wanted: number, whole: number): void {
     const bytes = Math.min(wanted, this.#chunk.byteLength - this.#at)
     const part = this.#chunk.subarray(this.#at, this.#at + bytes)
     this.#at += bytes
-    if (this.#heldBytes === 0 && bytes > FIRST_CAPACITY && 2 * bytes > part.buffer.byteLength) {
-      this.#held = part
-      this.#heldBytes = bytes
-      return
-    }
     const needed = this.#heldBytes + bytes
     if (needed > this.#held.byteLength) {
       const room = Math.max(needed, Math.min(4 * needed, whole))

@@ -62,6 +62,7 @@ export class NoisePipe implements Pipe {
     this.#outbound = outbound
     this.#inbound = inbound
     below.listen({
+      borrows: true,
       data: (chunk) => {
         this.#arrive(chunk)
       },
@@ -189,6 +190,7 @@ export class NoisePipe implements Pipe {
     this.#frames.push(chunk)
     this.#midChunk = true
     this.#deliver()
+    if (this.#midChunk) this.#frames.keep()
   }
 
   #schedule(): void {
@@ -230,7 +232,10 @@ export class NoisePipe implements Pipe {
         continue
       }
       const opened = this.#open(frame)
-      if (opened !== undefined && opened.byteLength > 0) this.#events?.data(opened)
+      const events = this.#events
+      if (opened === undefined || opened.byteLength === 0 || events === undefined) continue
+      // Opened where it arrived, in memory that is only borrowed.
+      events.data(events.borrows === true ? opened : opened.slice())
     }
   }
 

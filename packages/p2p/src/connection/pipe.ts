@@ -5,8 +5,13 @@
 
 /** What a pipe tells whoever listens to it. No call after `close`. */
 export interface PipeEvents {
-  /** Bytes arrived; they belong to the listener. Never called while paused. */
+  /** Bytes arrived; they belong to the listener, unless it only borrows them. Never called while paused. */
   data(chunk: Uint8Array): void
+  /**
+   * The listener keeps nothing of a chunk, nor gives it back, once its `data` returned: the memory may be freed or used
+   * again then. It may still change it before.
+   */
+  readonly borrows?: true | undefined
   /** A pipe whose `write` said false takes more. */
   drain(): void
   /** The other side writes no more. Not called when the pipe broke. */

@@ -11,7 +11,7 @@ export type StreamFailure = 'reset' | 'refused' | 'unread' | 'session'
 export interface YamuxStreamHandler {
   /** Whether data would be kept and given to `consume` later, instead of being consumed in the call. */
   readonly holding: boolean
-  /** Payload as it arrived: a view of what was received. */
+  /** Payload as it arrived: a view of what was received, which is not the handler's once this returned. */
   data(chunk: Uint8Array): void
   /** A stream whose `write` said false takes more. */
   drain(): void

@@ -38,16 +38,18 @@ export class Inbox {
     return this.#closed
   }
 
-  /** Bytes came. */
-  data(chunk: Uint8Array): void {
-    if (this.#closed || chunk.byteLength === 0) return
-    if (this.#paused || this.#events === undefined || this.#heldBytes > 0) {
+  /** Bytes came. True: whoever got them borrowed them, and nobody has them any more. */
+  data(chunk: Uint8Array): boolean {
+    if (this.#closed || chunk.byteLength === 0) return false
+    const events = this.#events
+    if (this.#paused || events === undefined || this.#heldBytes > 0) {
       this.#held.push(chunk)
       this.#heldBytes += chunk.byteLength
       this.#schedule()
-      return
+      return false
     }
-    this.#events.data(chunk)
+    events.data(chunk)
+    return events.borrows === true
   }
 
   /** There is room to write again. */

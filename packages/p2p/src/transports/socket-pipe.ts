@@ -14,6 +14,9 @@ import { Inbox } from './inbox.ts'
 /** Below this, joining chunks is quicker than handing the system a list of them (measured on Node.js 24). */
 const JOIN_BELOW_BYTES = 16 * 1024
 
+// Ours: shorter chunks are left to the collector.
+const FREE_BYTES = 8 * 1024
+
 /** A socket taken out of its pipe. */
 export interface TakenSocket {
   socket: Socket
@@ -43,7 +46,8 @@ export class SocketPipe implements Pipe {
     socket.pause()
     const onData = (chunk: Buffer): void => {
       // A plain array: on a Buffer `slice` gives a view where everybody expects a copy.
-      this.#inbox.data(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+      const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      if (this.#inbox.data(bytes)) free(bytes)
     }
     const onEnd = (): void => {
       this.#inbox.end()
@@ -175,6 +179,12 @@ export class SocketPipe implements Pipe {
     for (let rest = read(socket); rest !== null; rest = read(socket)) held.push(rest)
     return { socket, head: concat(held) }
   }
+}
+
+/** Gives memory back at once: what waits for the collector makes it run, and that costs more than reading. */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength < FREE_BYTES || byteLength !== buffer.byteLength) return
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
 function read(socket: Socket): Buffer | null {

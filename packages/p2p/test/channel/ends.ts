@@ -17,6 +17,7 @@ import type { Client, Handlers, Methods, Protocol } from '../../src/protocol.ts'
 import { transportRuntime } from '../../src/runtime/node.ts'
 import { Server } from '../../src/serve.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
+import { bothLending } from '../transports/lending.ts'
 
 export const ASKER = 'asker' as PeerId
 export const RESPONDER = 'responder' as PeerId
@@ -103,7 +104,7 @@ export function ends(init: EndsInit = {}): Ends {
   }
   const askerHeld = new Held(asking.maxHeldBytesPerPeer)
   const open = (): AskingChannel => {
-    const pipes = (init.wrap ?? ((pair) => pair))(pipePair())
+    const pipes = (init.wrap ?? ((pair) => pair))(bothLending(pipePair()))
     all.pipes.push(pipes)
     const lease = server.lease(ASKER)
     const host = server.host({ peer: ASKER, connection: CONNECTION })

@@ -8,6 +8,7 @@ import { Muxer } from '../../src/connection/muxer.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
 import type { MuxerInit, MuxerLimits } from '../../src/connection/muxer.ts'
 import type { Pipe } from '../../src/connection/pipe.ts'
+import { bothLending } from '../transports/lending.ts'
 
 /** A logger that says nothing. */
 export const LOG: MuxerInit['log'] = Object.assign(() => {}, {
@@ -42,7 +43,7 @@ export interface MuxerPair {
 
 export function muxerPair(aSide: Side = {}, bSide: Side = {}, highWaterBytes?: number): MuxerPair {
   const clock = manualClock()
-  const below = pipePair(highWaterBytes === undefined ? {} : { highWaterBytes })
+  const below = bothLending(pipePair(highWaterBytes === undefined ? {} : { highWaterBytes }))
   const a = muxer(below[0], true, { clock, ...aSide })
   const b = muxer(below[1], false, { clock, ...bSide })
   return { a, b, clock, below }

@@ -4,6 +4,7 @@ import { concat } from '@stronghold/core'
 import type { Pipe } from '../../src/connection/pipe.ts'
 import type { SecureOptions, Secured, Security } from '../../src/connection/security.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
+import { bothLending } from '../transports/lending.ts'
 
 /** Options of a handshake, with a signal that never comes. */
 export function options(more: Partial<SecureOptions> = {}): SecureOptions {
@@ -20,8 +21,9 @@ export async function secure(
   outbound: Security,
   inbound: Security,
   more: { outbound?: Partial<SecureOptions>; inbound?: Partial<SecureOptions> } = {},
-  [a, b] = pipePair(),
+  pair = pipePair(),
 ): Promise<[Secured, Secured]> {
+  const [a, b] = bothLending(pair)
   return Promise.all([
     outbound.secureOutbound(a, options(more.outbound)),
     inbound.secureInbound(b, options(more.inbound)),
