@@ -30,8 +30,8 @@ export function readLine(args: readonly string[], commands: readonly Command[]):
   const [first, second] = words
   if (first === undefined || first === 'help') {
     const asked = first === 'help' ? words.slice(1).join(' ') : ''
-    const known = rest.filter((arg) => arg.startsWith('-') && arg !== '--help' && arg !== '-h')
-    if (known[0] !== undefined && first === undefined) throw unknownOption(known[0], EVERYWHERE)
+    const unknown = rest.find((arg) => /^-./.test(arg) && arg !== '-h' && !isEverywhere(arg))
+    if (unknown !== undefined && first === undefined) throw unknownOption(unknown, EVERYWHERE)
     if (asked === '') return { kind: 'help', command: undefined }
     return help(asked, commands)
   }
@@ -59,6 +59,11 @@ const BEFORE: ReadonlySet<string> = new Set(
     value === undefined ? [] : `--${name}`,
   ),
 )
+
+/** Whether an option, with or without its value, holds for every command. */
+function isEverywhere(arg: string): boolean {
+  return Object.hasOwn(EVERYWHERE, arg.replace(/^--/, '').replace(/=.*$/s, ''))
+}
 
 /** The words in front that may name a command, past options that hold for all; and what follows. */
 function split(args: readonly string[]): { words: string[]; rest: readonly string[] } {

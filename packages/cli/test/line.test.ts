@@ -56,7 +56,7 @@ describe('readLine()', () => {
   })
 
   test('help is asked for in four ways', () => {
-    for (const line of ['', '--help', 'help', '-h']) {
+    for (const line of ['', '--help', 'help', '-h', '--home x --help', '--home=x', '--json']) {
       expect(read(line)).toMatchObject({ kind: 'help', command: undefined })
     }
     for (const line of ['sign --help', 'help sign', 'sign -h', 'sign a/b --help']) {

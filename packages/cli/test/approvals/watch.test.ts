@@ -145,6 +145,8 @@ describe('watchApprovals()', () => {
     using secret = view.box.open(proof.passphrase.sealed)
     expect(new TextDecoder().decode(secret.bytes)).toBe('correct horse')
     expect(view.frames.join('')).not.toContain('horse')
+    // Erasing behind a line that fills the screen would take its last character along.
+    expect(view.frames.join('')).not.toMatch(/[^\nH]\u001b\[K/)
     view.type('q')
     expect(await view.ended).toBe('left')
     expect(view.printed).toContain('approved here once')
