@@ -250,6 +250,32 @@ describe('a Noise pipe', () => {
     expect(toldB.error).toBeInstanceOf(Error)
   })
 
+  it('keeps the rest of a chunk for a listener that pauses within it, in memory of its own', async () => {
+    const [a, b] = await secure(alices, bobs)
+    const data = Uint8Array.from({ length: 200_000 }, (_, i) => i % 251)
+    const chunks: Uint8Array[] = []
+    const { promise: whole, resolve } = Promise.withResolvers<undefined>()
+    b.pipe.listen({
+      data: (chunk) => {
+        chunks.push(chunk)
+        b.pipe.pause()
+        setImmediate(() => {
+          b.pipe.resume()
+        })
+        if (chunks.reduce((sum, { byteLength }) => sum + byteLength, 0) === data.byteLength)
+          resolve(undefined)
+      },
+      drain: () => {},
+      end: () => {},
+      close: () => {},
+    })
+    b.pipe.resume()
+    a.pipe.write([data])
+    await whole
+    expect(chunks.length).toBeGreaterThan(2)
+    expect(Buffer.compare(Buffer.concat(chunks), data)).toBe(0)
+  })
+
   it('ends when the message numbers are used up, and takes none twice', async () => {
     const createAead = node.createAead
     const cipher = (firstNonce: number): NoiseCipher =>
