@@ -497,8 +497,6 @@ class P2pNode implements Node {
     return this.#listeners
   }
 
-  // Connections
-
   #onOpen(connection: Libp2pConnection): void {
     const info = this.#composed?.upgrader.infoOf(connection)
     if (info === undefined) return
@@ -542,8 +540,6 @@ class P2pNode implements Node {
     this.#whereabouts.seen(address, info)
   }
 
-  // Relays
-
   /** What was listened on, once the relay granted it; where it did not, nothing is left. */
   async #reserved(address: Address): Promise<Address[]> {
     try {
@@ -563,8 +559,6 @@ class P2pNode implements Node {
     if (this.#composed === undefined || this.#stopped !== undefined) return
     this.#events.emit({ type: 'addressesChanged', addresses: this.addresses })
   }
-
-  // Requests
 
   #offers(protocol: string, info: ConnectionInfo): boolean {
     if (this.#admission.isBlocked(info.peer)) return false
