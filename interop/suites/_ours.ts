@@ -41,6 +41,7 @@ export async function composeOurs(init: OursInit = {}): Promise<Composed> {
     securities: securitiesOf(init.security, { identity, clock, limits }),
     admission: new Admission({ limits }),
     transports: [tcp({ limits }), webSocket({ limits }), ...(init.transports ?? [])],
+    answerers: [],
     services: init.services ?? {},
     resolver: undefined,
     announce: [],
