@@ -83,12 +83,26 @@ function checkTests(file: string, text: string): void {
   }
 }
 
+/** The members of an interface of an API report, those that it inherits included. */
+function membersOf(name: string, api: string): string {
+  const found = new RegExp(`interface ${name}(?:_2)? ([^]*?)\\{\\n([^]*?)\\n\\}`).exec(api)
+  const [, heads = '', members = ''] = found ?? []
+  const parents = heads.replace('extends', '').split(',')
+  return [
+    members,
+    ...parents
+      .map((one) => one.trim())
+      .filter((one) => one !== '')
+      .map((one) => membersOf(one, api)),
+  ].join('\n')
+}
+
 /** Whatever the README of p2p calls `node.x` is a member of `Node` in the API report. */
 function checkNames(): void {
   const report = join(ROOT, 'packages/p2p/p2p.api.md')
   const readme = readFileSync(join(ROOT, 'packages/p2p/README.md'), 'utf8')
   const api = existsSync(report) ? readFileSync(report, 'utf8') : ''
-  const [, members = ''] = /interface Node(?:_2)? [^]*?\{\n([^]*?)\n\}/.exec(api) ?? []
+  const members = membersOf('Node', api)
   const names = new Set([...readme.matchAll(/`node\.(\w+)/g)].map(([, name = '']) => name))
   for (const name of names) {
     if (new RegExp(`^    (readonly )?${name}[(:<?]`, 'm').test(members)) continue
