@@ -10,6 +10,8 @@ const UNSAFE = /^[\p{C}\p{Zl}\p{Zp}]$/u
 const SPACE = /^\p{Zs}$/u
 const MARK = /^\p{M}$/u
 const PLAIN = /^[\x20-\x7e]*$/
+/** All that is neither mark, nor space of another kind, nor unsafe: each shows as it is. */
+const WRITTEN = /^[ \p{L}\p{N}\p{P}\p{S}]*$/u
 
 /**
  * Text from somebody else as one line of at most `max` characters (code points): line ends show as `⏎`, other control and
@@ -22,6 +24,13 @@ export function escapeRemote(text: string, max: number): string {
   // Nearly all text is plain, and classes of Unicode cost a hundred times as much.
   if (PLAIN.test(text.slice(0, max + 1))) {
     return text.length <= max ? text : `${text.slice(0, max - 1)}…`
+  }
+  // As many code units as one character more than fits may take.
+  const beginning = text.slice(0, 2 * max + 2)
+  if (WRITTEN.test(beginning)) {
+    if (text.length <= max) return text
+    const characters = Array.from(beginning)
+    return characters.length <= max ? text : `${characters.slice(0, max - 1).join('')}…`
   }
   const shown: string[] = []
   let marks = 0
