@@ -207,11 +207,18 @@ const answered = fc.record(
 const inAnswer = ({ answer }: { answer?: object | undefined }): object[] =>
   answer === undefined ? [] : [answer, ...('outputs' in answer ? (answer.outputs as object[]) : [])]
 
+/** What was done has outputs, whatever else it has. */
+function withOutputs<T extends { answer?: object | undefined }>(one: T): T {
+  const { answer } = one
+  const isDone = answer !== undefined && 'kind' in answer && answer.kind === 'done'
+  return isDone ? { ...one, answer: { outputs: [], ...answer } } : one
+}
+
 test('an answer', () => {
   fc.assert(
     fc.property(chain(answered, inAnswer), (all) => {
       const molds = new AnswerMolds()
-      for (const one of all as unknown[] as HeldRequest[]) {
+      for (const one of all.map(withOutputs) as unknown[] as HeldRequest[]) {
         assert.deepEqual(
           tried(() => molds.encode(one)),
           tried(() => encodeAnswered(one)),
