@@ -5,10 +5,21 @@ import { describe, expect, it } from 'vitest'
 import { allApprovals } from '../src/all-approvals.ts'
 import { exportLines, verifyExport } from '../src/audit/export.ts'
 import { readWitness } from '../src/audit/verify.ts'
+import type { Guard } from '../src/doors.ts'
 import { decodeReceipt } from '../src/receipts.ts'
 import { sha256 } from '../src/sha256.ts'
 import { CI, SIGN, signing, step, STRANGER, told, unlock, withRuleOf } from './guard-of.ts'
 import type { SuiteSetup } from './guard-of.ts'
+
+/** Signs until the audit is full. */
+async function fill({ network, owner }: Pick<Guard, 'network' | 'owner'>): Promise<void> {
+  await owner.addRule({ ...SIGN, effect: 'allow' })
+  let last = ''
+  for (let i = 0; i < 50 && last !== 'resource_exhausted audit_unavailable'; i++) {
+    last = told(await network.submit(CI, signing(`${i}`)))
+  }
+  expect(last).toBe('resource_exhausted audit_unavailable')
+}
 
 /** The audit: what it holds, shows and bears. */
 export function auditSuite(guarded: SuiteSetup): void {
@@ -110,12 +121,7 @@ export function auditSuite(guarded: SuiteSetup): void {
     it('that is full is cut, and goes on', async () => {
       await using all = await guarded({ limits: { maxAuditBytes: 9000, reservedAuditBytes: 4000 } })
       const { network, owner } = all.guard
-      await owner.addRule({ ...SIGN, effect: 'allow' })
-      let last = ''
-      for (let i = 0; i < 50 && last !== 'resource_exhausted audit_unavailable'; i++) {
-        last = told(await network.submit(CI, signing(`${i}`)))
-      }
-      expect(last).toBe('resource_exhausted audit_unavailable')
+      await fill(all.guard)
       const before = (await owner.status()).auditBytes ?? 0
       expect((await owner.cutAudit()).entries).toBeGreaterThan(5)
       expect((await owner.status()).auditBytes).toBeLessThan(before / 4)
@@ -134,13 +140,8 @@ export function auditSuite(guarded: SuiteSetup): void {
 
     it('that is full refuses and loses nothing; what takes rights away still works', async () => {
       await using all = await guarded({ limits: { maxAuditBytes: 9000, reservedAuditBytes: 4000 } })
-      const { network, owner } = all.guard
-      await owner.addRule({ ...SIGN, effect: 'allow' })
-      let last = ''
-      for (let i = 0; i < 50 && last !== 'resource_exhausted audit_unavailable'; i++) {
-        last = told(await network.submit(CI, signing(`${i}`)))
-      }
-      expect(last).toBe('resource_exhausted audit_unavailable')
+      const { owner } = all.guard
+      await fill(all.guard)
       await owner.blockPeer(CI.peer, true)
       expect((await owner.verifyAudit()).faults).toEqual([])
     })

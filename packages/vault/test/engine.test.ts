@@ -2,10 +2,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 
-import { defineProcedure } from '../src/catalog/index.ts'
+import { defineProcedure, sign } from '../src/catalog/index.ts'
 import type { Labels, Usage } from '../src/catalog/index.ts'
 import { bytes, place, record, reference, secretBytes } from '../src/catalog/fields.ts'
 import type { AskedStep } from '../src/engine.ts'
+import { MAX_SIGNATURE_BYTES } from '../src/catalog/signatures.ts'
 import { isVaultError } from '../src/errors.ts'
 import { DEFAULT_LIMITS, INPUT_OVERHEAD_BYTES, MAX_NONCES, NONCE_BLOCK } from '../src/limits.ts'
 import type { VaultLimits } from '../src/limits.ts'
@@ -42,6 +43,7 @@ interface Hooks {
   change?: (key: ChangeHandle) => unknown
   remove?: (key: RemoveHandle) => unknown
   read?: (key: ReadHandle) => unknown
+  sign?: () => unknown
 }
 
 const output = { record: record.optional(), bytes: bytes(1 << 20).optional() }
@@ -153,6 +155,7 @@ function open(limits: Partial<VaultLimits> = {}): void {
     .add(change, (_, { key }) => result(hooks.change?.(key)))
     .add(remove, (_, { key }) => result(hooks.remove?.(key)))
     .add(read, (_, { key }) => result(hooks.read?.(key)))
+    .add(sign, () => result(hooks.sign?.()) as never)
   session = new Session({
     slab,
     rows,
@@ -196,6 +199,36 @@ function failure(body: () => unknown): {
 const at = (to: string): AskedStep => ({ procedure: make, input: { to } })
 const denied = { code: 'permission_denied', reason: 'usage' }
 const storedKinds = (): number[] => [...store.rows()].map(({ kind }) => kind)
+
+test('what a signature is at a glance its schema takes, and nothing else leaves', () => {
+  const signed = { usage: new Set(['sign'] as const), egress: 'public', sync: false } as const
+  hooks.make = (to) => ({
+    record: to.create({ ...aes({ publicKey: KEY, labels: signed }), type: 'ed25519' }),
+  })
+  run(at('key'))
+  const signature = new Uint8Array(64)
+  const right = { signature, version: 1 }
+  const all: unknown[] = [
+    right,
+    { ...right, signature: new Uint8Array(1) },
+    { ...right, signature: new Uint8Array() },
+    { ...right, signature: new Uint8Array(MAX_SIGNATURE_BYTES) },
+    { ...right, signature: new Uint8Array(MAX_SIGNATURE_BYTES + 1) },
+    { ...right, signature: [...signature] },
+    ...[0, -1, 1.5, 2 ** 53, '1', undefined].map((version) => ({ signature, version })),
+    { ...right, secret: KEY },
+    { version: 1, secret: KEY },
+    { signature },
+    {},
+  ]
+  for (const output of all) {
+    hooks.sign = () => output
+    const input = { key: 'key', message: new Uint8Array(1), as: { format: 'raw' } }
+    const { success } = sign.output.safeParse(output)
+    if (success) expect(run({ procedure: sign, input })).toEqual([output])
+    else expect(failure(() => run({ procedure: sign, input }))).toMatchObject({ code: 'internal' })
+  }
+})
 
 describe('what an implementation gets', () => {
   test('is a handle of its role and nothing more', () => {

@@ -499,7 +499,6 @@ interface Raw {
   initiator: boolean
   /** Whether proposals may go ahead of their answers. */
   ahead: boolean
-  /** How long the dial took until the raw connection stood. */
   expected: PeerId | undefined
 }
 
