@@ -52,6 +52,8 @@ export interface Libp2pParts extends UpgraderComponents {
     listen(addresses: unknown[]): Promise<void>
     dial(address: Multiaddr, options: PunchDialOptions): Promise<Connection>
     getListeners(): { getAddrs(): { toString(): string }[]; close(): Promise<void> }[]
+    /** Undefined: none can listen there. */
+    listenTransportForMultiaddr(address: Multiaddr): unknown
   }
   registrar: Pick<Registrar, 'getProtocols' | 'handle'>
   addressManager: Pick<AddressManager, 'confirmObservedAddr' | 'removeObservedAddr'>

@@ -39,7 +39,7 @@ export class Listeners {
     try {
       await this.#manager.listen([toMultiaddr(address)])
     } catch (cause) {
-      const message = `Cannot listen on ${address}: ${stateOf(cause)}`
+      const message = `Cannot listen on ${address}: ${stateOf(cause) ?? this.#refused(address)}`
       this.#events.emit({ type: 'listenError', address, message })
       throw new P2pError('failed_precondition', message, {
         layer: 'dial',
@@ -72,6 +72,17 @@ export class Listeners {
     return false
   }
 
+  /** Why no transport takes an address. */
+  #refused(address: Address): string {
+    const plain = address.replace(/\/(?:wss|tls(?:\/sni\/[^/]+)?\/ws)$/, '/ws')
+    const lacksCertificate =
+      plain !== address &&
+      this.#manager.listenTransportForMultiaddr(toMultiaddr(parseAddress(plain))) !== undefined
+    return lacksCertificate
+      ? 'a secure WebSocket needs a certificate, given to createNode as webSocketCertificate'
+      : 'no transport can'
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(work)
     this.#last = done.catch(() => {})
@@ -84,8 +95,8 @@ function addressesOf(listener: Listener): Address[] {
 }
 
 /** libp2p tells what its listeners threw as text, stacks and all; what ours said is the last part of their first line. */
-function stateOf(cause: unknown): string {
+function stateOf(cause: unknown): string | undefined {
   const text = cause instanceof Error ? cause.message : String(cause)
   const own = /P2pError: Cannot listen on \S+: ([^\n]+)/.exec(text)
-  return own?.[1] ?? 'no transport can'
+  return own?.[1]
 }

@@ -9,6 +9,7 @@ import { afterAll, expect, test } from 'vitest'
 
 import { bytes, createNode, defineProtocol, serverStream, unary } from '../src/index.ts'
 import type { NodeInit } from '../src/index.ts'
+import { memoryNetwork } from '../src/testing.ts'
 
 import { TEST_CERTIFICATE, TEST_KEY } from './transports/certificate.ts'
 
@@ -75,6 +76,28 @@ test('IPv4 and IPv6 at once, one of them stopped', async (context) => {
   expect(await away.client(protocol, six).echo(Uint8Array.of(1))).toEqual(Uint8Array.of(1))
   await using late = await createNode()
   await expect(late.connect(four)).rejects.toMatchObject({ code: 'unavailable', layer: 'dial' })
+})
+
+test('who listens securely without a certificate is told what to give, where one would help', async () => {
+  const needs =
+    'a secure WebSocket needs a certificate, given to createNode as webSocketCertificate'
+  await using node = await createNode()
+  for (const end of ['wss', 'tls/ws', 'tls/sni/stronghold.test/ws']) {
+    const address = `/ip4/127.0.0.1/tcp/0/${end}`
+    await expect(node.listen(address)).rejects.toMatchObject({
+      code: 'failed_precondition',
+      message: `Cannot listen on ${address}: ${needs}`,
+    })
+  }
+  const nowhere = ['/dns4/localhost/tcp/0/wss', '/ip4/127.0.0.1/tcp/0/tls', '/memory/one']
+  for (const address of nowhere) {
+    await expect(node.listen(address)).rejects.toThrow(
+      `Cannot listen on ${address}: no transport can`,
+    )
+  }
+  await using network = memoryNetwork()
+  const without = await network.createNode()
+  await expect(without.listen('/ip4/127.0.0.1/tcp/0/wss')).rejects.toThrow('no transport can')
 })
 
 test('an address that is banned gets nowhere, and what is open closes', async () => {
