@@ -55,7 +55,8 @@ module.exports = {
         pathNot: [
           '^packages/$1/',
           '^packages/[^/]+/src/(index|testing|libp2p|connect|proofs|catalog/index)\\.ts$',
-          // Entries `keeper`, `owner` and `socket` of guard.
+          // Entry `errors` of vault, entries `keeper`, `owner` and `socket` of guard.
+          '^packages/vault/src/errors\\.ts$',
           '^packages/guard/src/keeper/(client|owner-client|socket-entry)\\.ts$',
         ],
       },

@@ -5,12 +5,11 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
-import { openGuard } from '@stronghold/guard'
 import type { OwnerDoor } from '@stronghold/guard'
 import { connectOwner, readToken } from '@stronghold/guard/owner'
 import { DoorError } from '@stronghold/guard/socket'
-import { isVaultError, openVault } from '@stronghold/vault'
 import type { OpenVault } from '@stronghold/vault'
+import { isVaultError } from '@stronghold/vault/errors'
 
 import { readBook } from './book.ts'
 import type { Config } from './config.ts'
@@ -116,6 +115,7 @@ async function withOwnVault<T>(init: DoorInit, work: (owner: OwnerDoor) => Promi
   const { home, config, io } = init
   if (!hasVault(home)) throw noVault(home)
   const source = sourceOf(init.options, config)
+  const { openGuard } = await import('@stronghold/guard')
   const vault = await openHeld(init)
   let peer: string
   try {
@@ -134,7 +134,7 @@ async function withOwnVault<T>(init: DoorInit, work: (owner: OwnerDoor) => Promi
     { clock: io.clock },
   )
   const { owner } = guard
-  await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+  await owner.unlock(await unlockBy(source, io, await owner.boxKey()))
   await reconcile(init, owner)
   return await work(owner)
 }
@@ -159,8 +159,10 @@ export function noVault(home: Home): Failure {
 }
 
 /** Opens the vault of a home, locked; waits a while for another process to let go of it. */
-export function openHeld({ io, home, config, command }: DoorInit): Promise<OpenVault> {
-  return retryHeld(io, () =>
+export async function openHeld({ io, home, config, command }: DoorInit): Promise<OpenVault> {
+  // Where a Stronghold runs, its commands load neither a vault nor a guard.
+  const { openVault } = await import('@stronghold/vault')
+  return await retryHeld(io, () =>
     openVault(
       {
         at: home.vault,

@@ -2,8 +2,7 @@
  * What unlocks a vault, on its way in: from a file, a descriptor or a person, straight into locked memory. It never comes
  * by the command line, and never stands in a string.
  */
-import { createKeyFile, readPassphrase, sealTo, Slab } from '@stronghold/vault'
-import type { Credential, Secret } from '@stronghold/vault'
+import type { Credential, Secret, Slab } from '@stronghold/vault'
 import type { UnlockBy } from '@stronghold/guard'
 import { equalBytes } from '@stronghold/core'
 import { existsSync } from 'node:fs'
@@ -40,7 +39,11 @@ function terminalOf(io: Io, { cannot, hint }: Unasked = UNLOCKING): PersonalTerm
 }
 
 /** What unlocks, as the owner door takes it: a passphrase sealed to the door's key. */
-export function unlockBy(source: UnlockSource | undefined, io: Io, boxKey: Uint8Array): UnlockBy {
+export async function unlockBy(
+  source: UnlockSource | undefined,
+  io: Io,
+  boxKey: Uint8Array,
+): Promise<UnlockBy> {
   switch (source?.from) {
     case 'file':
       return { by: 'passphrase-file', path: source.path }
@@ -49,6 +52,7 @@ export function unlockBy(source: UnlockSource | undefined, io: Io, boxKey: Uint8
     case 'descriptor':
     case 'person':
     case undefined: {
+      const { readPassphrase, sealTo, Slab } = await import('@stronghold/vault')
       using slab = new Slab({ bytes: SLAB_BYTES })
       using secret =
         source?.from === 'descriptor'
@@ -65,7 +69,8 @@ export async function withNewCredential<T>(
   io: Io,
   use: (credential: Credential) => Promise<T>,
 ): Promise<T> {
-  const { readKeyFile, readPassphraseFile } = await import('@stronghold/vault')
+  const { createKeyFile, readKeyFile, readPassphrase, readPassphraseFile, Slab } =
+    await import('@stronghold/vault')
   using slab = new Slab({ bytes: SLAB_BYTES })
   switch (source?.from) {
     case 'key-file': {

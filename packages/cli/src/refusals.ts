@@ -125,7 +125,7 @@ export async function atPeer<T>(
     return await work()
   } catch (error) {
     // From the door of a node here, or over its socket.
-    const { isVaultError } = await import('@stronghold/vault')
+    const { isVaultError } = await import('@stronghold/vault/errors')
     if (!isVaultError(error) || error instanceof Failure) throw error
     const { code, reason, message } = error
     const { ran = 'maybe' } = error as { ran?: Ran }

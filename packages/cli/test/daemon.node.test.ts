@@ -1,10 +1,11 @@
 /** A Stronghold that stays, as real processes: its start, its states, its end. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 
 import { afterAll, describe, expect, test } from 'vitest'
 
 import { Place, SOURCE_ENV } from './stronghold.ts'
+import type { Ended } from './stronghold.ts'
 
 const LONG = { timeout: 120_000 }
 const WITH_CORE = withCore()
@@ -22,7 +23,8 @@ describe('stronghold up', () => {
       using place = new Place()
       place.done('home', 'init --passphrase-file pass')
       const { running, addrs } = await place.up('home')
-      const status = place.done('home', 'status --json').json
+      const { loaded: ofStatus, ...told } = loading(place, 'status --json')
+      const status = told.json
       expect(addrs[0]).toMatch(/^\/ip4\/127\.0\.0\.1\/tcp\/[0-9]+\/p2p\/12D3/)
       expect(status).toMatchObject({ running: true, addrs, locked: false, pending: 0, held: null })
       expect(status.head).toMatch(/^[0-9a-f]{100,}$/)
@@ -31,6 +33,20 @@ describe('stronghold up', () => {
 
       // No passphrase: the daemon has the vault open.
       expect(place.done('home', 'key create release/app').stdout).toContain('release/app  ed25519')
+      writeFileSync(place.path('in'), 'release 2.4.0')
+      const signed = loading(place, 'sign release/app --in in')
+      expect(signed.stdout).toContain('BEGIN SSH SIGNATURE')
+      // The vault is elsewhere: a command that loads it as well takes twice the time.
+      for (const loaded of [ofStatus, signed.loaded, loading(place, 'approval list').loaded]) {
+        expect(loaded).toContain('guard/src/keeper/owner-client.ts')
+        expect(loaded.filter((name) => HEAVY.test(name))).toEqual([])
+      }
+      expect(ofStatus.filter((name) => /^vault/.test(name))).toEqual(['vault/src/errors.ts'])
+      for (const line of ['version', '--help']) {
+        const { loaded } = loading(place, line)
+        expect(loaded).toContain('cli/src/main.ts')
+        expect(loaded.filter((name) => HEAVY.test(name) || NOT_IN_HELP.test(name))).toEqual([])
+      }
       const second = place.run('home', 'up --locked')
       expect(second).toMatchObject({ exit: 10, stdout: '' })
       expect(second.stderr).toContain(
@@ -94,6 +110,43 @@ describe('stronghold up', () => {
     expect(core.byteLength).toBeLessThan(1024 * 1024)
   })
 })
+
+/** What a vault, a guard, a network and a server are made of, and the client of HTTP that nobody here uses. */
+const HEAVY =
+  /^(vault|guard)\/src\/index|^(p2p|remote)\/|\/socket\.ts$|sodium-native|secp256k1|hono|sqlite|undici/
+const NOT_IN_HELP = /^guard\/src\/keeper/
+
+/** A module that is loaded first and tells at the end what else was: files of the packages, and what is Node's own. */
+const WATCHING = `data:text/javascript,${encodeURIComponent(`
+  import { registerHooks } from 'node:module'
+  import { writeFileSync } from 'node:fs'
+  const loaded = []
+  registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
+  process.on('exit', () => {
+    writeFileSync(process.env.LOADED_TO, [...loaded, ...process.moduleLoadList].join('\\n'))
+  })
+`)}`
+
+/** Runs a command to its end, which has to be a good one, and sees what it loads. */
+function loading(place: Place, line: string): Ended & { readonly loaded: readonly string[] } {
+  const file = place.path('loaded')
+  const { status, stdout, stderr } = spawnSync(process.execPath, place.args('home', line), {
+    cwd: place.folder,
+    env: {
+      ...SOURCE_ENV,
+      NODE_OPTIONS: `${SOURCE_ENV['NODE_OPTIONS']} --import ${WATCHING}`,
+      LOADED_TO: file,
+    },
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`${line}: exit ${status}: ${stderr}`)
+  const urls = readFileSync(file, 'utf8').split('\n')
+  return {
+    ...{ exit: status, stdout, stderr },
+    json: line.endsWith('--json') ? JSON.parse(stdout) : undefined,
+    loaded: urls.map((url) => url.replace(/^file:.*\/packages\//, '')),
+  }
+}
 
 /** Lets a process write a core file into its directory, where this machine does that; else nothing. */
 function withCore(): string {

@@ -1,6 +1,7 @@
 /** Rules, approvals, audit and receipts in front of a vault: see README. */
 export { allApprovals } from './all-approvals.ts'
-export { exportAudit, exportLines, verifyExport } from './audit/export.ts'
+export { exportAudit, verifyExport } from './audit/export.ts'
+export { exportLines } from './audit/lines.ts'
 export { readWitness, verifyAudit } from './audit/verify.ts'
 export type { AuditReport, FoundEntry, VerifyInit, Witness } from './audit/verify.ts'
 export type * from './doors.ts'

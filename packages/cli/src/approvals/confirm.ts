@@ -3,7 +3,6 @@
  * configuration or the environment unlocks with proves nobody.
  */
 import type { OwnerDoor, UnlockBy } from '@stronghold/guard'
-import { readPassphrase, readPassphraseFile, sealTo, Slab } from '@stronghold/vault'
 import { resolve } from 'node:path'
 
 import type { Call } from '../command.ts'
@@ -34,6 +33,7 @@ export async function proofFor(
   const keyFile = flag('key-file')
   if (keyFile !== undefined) return { by: 'key-file', path: keyFile }
   const boxKey = await owner.boxKey()
+  const { readPassphrase, readPassphraseFile, sealTo, Slab } = await import('@stronghold/vault')
   using slab = new Slab({ bytes: SLAB_BYTES })
   const file = flag('passphrase-file')
   const descriptor: unknown = options['passphrase-fd']

@@ -3,7 +3,8 @@
  * carries out what `view.ts` decides, and draws what that makes; it decides nothing itself.
  */
 import type { Decided, OwnerDoor, PendingApproval, UnlockBy } from '@stronghold/guard'
-import { allApprovals, approvalId } from '@stronghold/guard'
+import { allApprovals } from '@stronghold/guard/owner'
+import { approvalId } from '@stronghold/guard/proofs'
 import { sealTo, Slab } from '@stronghold/vault'
 
 import { printMoment } from '../duration.ts'

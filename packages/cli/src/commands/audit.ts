@@ -184,7 +184,7 @@ const exportAudit = defineCommand({
     z.object({ head: z.record(z.string(), z.unknown()), signed: z.string() }),
   ]),
   async run({ options, terminal, io, withOwner }) {
-    const { exportLines } = await import('@stronghold/guard')
+    const { exportLines } = await import('@stronghold/guard/owner')
     const file = options.out === undefined ? undefined : resolve(io.cwd, options.out)
     const stream = file === undefined ? undefined : createWriteStream(file, { mode: 0o600 })
     let count = 0

@@ -37,7 +37,7 @@ const show = defineCommand({
   ],
   prints: z.object(shape),
   async run(call) {
-    const { decodeReceipt } = await import('@stronghold/guard')
+    const { decodeReceipt } = await import('@stronghold/guard/proofs')
     const { receipt: bytes } = await read(call)
     let receipt: Receipt
     try {
@@ -132,7 +132,7 @@ async function requestAbout(
       hint: 'take the file that sign --receipt FILE wrote',
     })
   }
-  const { decodeReceipt } = await import('@stronghold/guard')
+  const { decodeReceipt } = await import('@stronghold/guard/proofs')
   const { hashOfRequest } = await import('@stronghold/remote/connect')
   const step = stepOf(asked, await readInput(call, input))
   // What is too long to have been handed over is no request's.

@@ -136,7 +136,7 @@ async function unlockAtStart(
     await owner.unlock({ by: 'passphrase', passphrase: { sealed } })
   } else {
     const { unlockBy } = await import('../passphrase.ts')
-    await owner.unlock(unlockBy(source, io, await owner.boxKey()))
+    await owner.unlock(await unlockBy(source, io, await owner.boxKey()))
   }
   await reconcile({ home, terminal }, owner)
   return true
@@ -353,7 +353,8 @@ const unlock = defineCommand({
     }
     if ((await owner.status()).locked) {
       const { unlockBy } = await import('../passphrase.ts')
-      await owner.unlock(unlockBy(sourceOf(options, config), io, await owner.boxKey()))
+      const by = await unlockBy(sourceOf(options, config), io, await owner.boxKey())
+      await owner.unlock(by)
       const { reconcile } = await import('../door.ts')
       await reconcile({ home, terminal }, owner)
     }

@@ -8,7 +8,6 @@ import type { Ran, StatusCode } from '@stronghold/core'
 import type { Node } from '@stronghold/p2p'
 import type { RemotePending, RemoteVault, UsableRecord } from '@stronghold/remote/connect'
 import type { Steps } from '@stronghold/vault'
-import { procedureOf } from '@stronghold/vault/catalog'
 import type { Procedure } from '@stronghold/vault/catalog'
 import { z } from 'zod'
 
@@ -122,8 +121,8 @@ export function askingOf(running: RunningNode): AskingDoor {
   return {
     submit: (target, { id, steps, reason, timeoutMs, receipt }, { signal }) => {
       const options = { requestId: id, reason, timeoutMs, receipt }
-      return vaults.follow(target, signal, (vault, signal) =>
-        vault.submitChain(known(steps), { ...options, signal }),
+      return vaults.follow(target, signal, async (vault, signal) =>
+        vault.submitChain(await known(steps), { ...options, signal }),
       )
     },
     wait: (target, id, verify, { signal }) =>
@@ -145,7 +144,9 @@ export function askingOf(running: RunningNode): AskingDoor {
 }
 
 /** Steps with their procedures. @throws `DoorError` `unimplemented` for one that nobody here knows */
-function known(steps: readonly NamedStep[]): Steps<readonly Procedure[]> {
+async function known(steps: readonly NamedStep[]): Promise<Steps<readonly Procedure[]>> {
+  // Here a node is; a door over a socket needs no catalog.
+  const { procedureOf } = await import('@stronghold/vault/catalog')
   return steps.map(({ procedure: name, input }) => {
     const procedure = procedureOf(name)
     if (procedure === undefined) {

@@ -1,6 +1,6 @@
 /** The node door: who runs, since when, where it is reached; and ending it. */
 import type { DoorTable } from '@stronghold/guard/socket'
-import { VaultError } from '@stronghold/vault'
+import { VaultError } from '@stronghold/vault/errors'
 import { z } from 'zod'
 
 import { hasVault } from '../home.ts'

@@ -4,8 +4,8 @@
  */
 import { decode, encode, isStatusCode, RAN } from '@stronghold/core'
 import type { Ran, StatusCode } from '@stronghold/core'
-import { isVaultError, VaultError } from '@stronghold/vault'
-import type { VaultReason } from '@stronghold/vault'
+import { isVaultError, VaultError } from '@stronghold/vault/errors'
+import type { VaultReason } from '@stronghold/vault/errors'
 
 import { MAX_KEEPER_MESSAGE_BYTES } from '../limits.ts'
 

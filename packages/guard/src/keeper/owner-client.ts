@@ -6,7 +6,7 @@ import { ownerOver } from './owner-methods.ts'
 import { SocketTransport } from './socket-client.ts'
 
 export { allApprovals } from '../all-approvals.ts'
-export { exportLines } from '../audit/export.ts'
+export { exportLines } from '../audit/lines.ts'
 export type * from '../doors.ts'
 export type { Direction } from '../rules/diff.ts'
 export type { WrittenRule } from '../rules/parse.ts'

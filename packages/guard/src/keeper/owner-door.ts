@@ -1,6 +1,7 @@
 /** The owner's socket: every call shows a token, and what it may call is its role's to say. */
 import type { OwnerDoor, OwnerRole } from '../doors.ts'
-import { callOwner, OWNER_METHODS } from './owner-methods.ts'
+import { callOwner } from './owner-calls.ts'
+import { OWNER_METHODS } from './owner-methods.ts'
 import { openSocket } from './socket.ts'
 import type { OpenSocket, SocketLimits } from './socket.ts'
 import { roleOf } from './tokens.ts'

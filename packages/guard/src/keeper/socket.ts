@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import type { HttpBindings } from '@hono/node-server'
 import { concat, decode, encode } from '@stronghold/core'
-import { VaultError } from '@stronghold/vault'
+import { VaultError } from '@stronghold/vault/errors'
 import { Hono } from 'hono'
 import type { Context } from 'hono'
 

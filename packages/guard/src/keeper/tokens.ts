@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 
 import { encodeUtf8, fromHex, toHex } from '@stronghold/core'
-import { isVaultError, VaultError } from '@stronghold/vault'
+import { isVaultError, VaultError } from '@stronghold/vault/errors'
 
 import type { OwnerRole } from '../doors.ts'
 
