@@ -9,11 +9,13 @@ import { decodeHead } from '@stronghold/guard/proofs'
 import { z } from 'zod'
 
 import { fileLines } from '../audit-file.ts'
+import { inBook, isPeerId, readBook } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
 import { parseMoment, printMoment } from '../duration.ts'
-import { Failure } from '../failure.ts'
+import { Failure, quoted } from '../failure.ts'
 import { remote } from '../terminal.ts'
+import type { Home } from '../home.ts'
 import { number } from './key.ts'
 
 /** Entries that are asked for at once. */
@@ -53,7 +55,7 @@ const query = defineCommand({
   says: 'Search the audit',
   options: {
     event: { value: 'EVENT', says: 'request, decision, owner, rule, peer …' },
-    peer: { value: 'PEER', says: 'name or id' },
+    peer: { value: 'PEER', says: 'name or id; of one that was removed, its id' },
     path: { value: 'PATH', says: 'a record that was used' },
     outcome: { value: 'WORD', says: 'executed, denied, asked …' },
     since: { value: 'TIME', says: '2027-01-31T12:00:00Z, or how long ago: 24h' },
@@ -64,14 +66,13 @@ const query = defineCommand({
     ['stronghold audit query --path release/app --since 24h', 'who used a key since yesterday'],
   ],
   prints: z.object({ entries: z.array(entryShape) }),
-  async run({ options, terminal, io, withOwner }) {
+  async run({ options, terminal, io, home, withOwner }) {
     const nowMs = io.clock.nowMs()
     const { since, event, path, outcome } = options
     const fromMs = since === undefined ? 0 : moment(since, nowMs)
     const { found, names } = await withOwner(async (owner) => {
       const names = await namesOf(owner)
-      const peer =
-        options.peer === undefined ? undefined : (idOf(names, options.peer) ?? options.peer)
+      const peer = options.peer === undefined ? undefined : idOf(options.peer, names, home)
       const found: AuditEntry[] = []
       for await (const entry of allEntries(owner)) {
         const { facts } = entry
@@ -252,8 +253,20 @@ async function namesOf(owner: OwnerDoor): Promise<ReadonlyMap<string, string>> {
   return new Map((await owner.peers()).map(({ peer, name }) => [peer, name]))
 }
 
-function idOf(names: ReadonlyMap<string, string>, name: string): string | undefined {
-  return [...names].find(([, one]) => one === name)?.[0]
+/**
+ * Whom a name means, or an id, which may be that of a peer that was removed.
+ *
+ * @throws `Failure` `not_found` for a name that nobody has
+ */
+function idOf(text: string, names: ReadonlyMap<string, string>, home: Home): string {
+  const known =
+    [...names].find(([, name]) => name === text)?.[0] ?? inBook(readBook(home), text)?.peer
+  if (known !== undefined) return known
+  if (isPeerId(text)) return text
+  throw new Failure('not_found', `cannot find peer ${quoted(text)}`, {
+    reason: 'there is none of that name or id',
+    hint: 'stronghold peer list; one that was removed is found by its id: stronghold audit query --event peer',
+  })
 }
 
 function asJson({ position, atMs, event, facts }: AuditEntry): z.infer<typeof entryShape> {
@@ -288,7 +301,7 @@ function table(
 function line(facts: AuditEntry['facts'], names: ReadonlyMap<string, string>): string {
   const rank = (name: string): number => (LEADING.includes(name) ? LEADING.indexOf(name) : 9)
   return Object.entries(facts)
-    .filter(([name]) => name !== 'name' || facts['peer'] === undefined)
+    .filter(([name]) => name !== 'name' || !names.has(String(facts['peer'])))
     .sort(([a], [b]) => rank(a) - rank(b))
     .flatMap(([name, value]) => {
       if (name === 'use' && Array.isArray(value)) return (value as unknown[][]).map(useText)

@@ -219,6 +219,27 @@ describe('audit', () => {
     ).not.toEqual([])
   })
 
+  test('query --peer: a name that nobody has is told, and a peer that was removed is found by its id', async () => {
+    const gone = '12D3KooWRm8J3iL796zPFi2EtGGtUJn58AG67gcqzMFHCnV6yqaT'
+    await machine.done(`peer add left ${gone}`)
+    const before = (await machine.done('audit query --peer left --json')).json.entries
+    expect(last(before)).toMatchObject({ event: 'peer', facts: { peer: gone } })
+    await machine.done('peer remove left')
+    const unknown = await machine.run('audit query --peer left')
+    expect(unknown).toMatchObject({ exit: 9, stdout: '' })
+    expect(unknown.stderr).toContain('cannot find peer "left": there is none of that name or id')
+    expect(unknown.stderr).toContain('hint: stronghold peer list')
+    const { json } = await machine.done(`audit query --peer ${gone} --json`)
+    expect(json.entries).toHaveLength((before.length as number) + 1)
+    expect(last(json.entries)).toMatchObject({ facts: { change: 'removed', peer: gone } })
+    // Where its id can be read.
+    expect((await machine.done('audit query --event peer')).stdout).toMatch(
+      new RegExp(`added, ${gone}.*name left`),
+    )
+    const nobody = gone.replace('qaT', 'qaU')
+    expect((await machine.done(`audit query --peer ${nobody}`)).stderr).toContain('no entry fits')
+  })
+
   test('verifies, and so does what is written out, without the vault', async () => {
     const { stdout } = await machine.done('audit verify')
     expect(stdout).toMatch(/^\d+ entries, none missing, changed or moved; the head is signed\n$/)
