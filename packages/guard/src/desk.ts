@@ -21,6 +21,7 @@ import type { Asker, Choice, PeerRequest, PeerStep } from './doors.ts'
 import { resultHash } from './hashes.ts'
 import type { HeldRequest, KeptAnswer } from './held.ts'
 import type { OpenedNote } from './intake.ts'
+import { choiceOf } from './grants.ts'
 import type { Journal } from './journal.ts'
 import type { GuardLimits } from './limits.ts'
 import type { Ledger } from './ledger.ts'
@@ -64,9 +65,6 @@ export interface DeskInit {
   readonly limits: Readonly<GuardLimits>
 }
 
-/** Whatever else somebody says counts as once. */
-const CHOICES: ReadonlySet<string> = new Set(['once', 'time', 'deny', 'deny-and-block'])
-
 interface Looked {
   readonly chain: Chain
   readonly reach: Reach
@@ -101,7 +99,7 @@ export class Desk {
     const { peer } = asker
     const id = toHex(request.id)
     if (!this.#book.isWelcome(peer)) return DENIED
-    const before = this.#book.request(peer, id)
+    const before = this.#held(work, peer, id)
     // The hash is over what was sent, so that its sender can make it again; what is held of it may be less.
     const asked = { ...asker, ...request }
     let looked: Looked
@@ -204,11 +202,12 @@ export class Desk {
   decide(
     work: Work,
     boundHash: string,
-    choice: Choice,
+    said: Choice,
     options: { forMs?: number | undefined; by: string },
   ): { held: HeldRequest; rememberedUntilMs?: number } | undefined {
+    const choice = choiceOf(said)
     const held = this.#pendingWith(boundHash)
-    if (held?.state.phase !== 'pending') return undefined
+    if (held?.state.phase !== 'pending' || isPast(work, held)) return undefined
     const { ask } = held.state
     const denies = choice === 'deny' || choice === 'deny-and-block'
     const looked = denies ? undefined : this.#lookAgain(work, held)
@@ -224,7 +223,7 @@ export class Desk {
       peer: held.peer,
       id: fromHex(held.id),
       bound: this.#trail.salted(fromHex(boundHash)),
-      choice: CHOICES.has(choice) ? choice : 'once',
+      choice,
       by: options.by,
       rule: ask.rule,
       ...(forMs !== undefined && { for: forMs }),
@@ -265,7 +264,7 @@ export class Desk {
 
   /** A peer takes its request back. */
   cancel(work: Work, peer: string, id: string): HeldRequest | undefined {
-    const held = this.#book.request(peer, id)
+    const held = this.#held(work, peer, id)
     if (held === undefined) return undefined
     return this.#move(work, held, { type: 'cancel' })
   }
@@ -289,6 +288,10 @@ export class Desk {
       const { phase } = held.state
       if (phase !== 'pending' && phase !== 'approved' && phase !== 'noted') continue
       if (!concerns(held)) continue
+      if (isPast(work, held)) {
+        this.#move(work, held, { type: 'deadline' })
+        continue
+      }
       const looked = this.#lookAgain(work, held)
       const standing = looked?.decided.standing ?? ({ verdict: 'deny' } as const)
       this.#move(work, held, { type: 'reconsider', standing }, looked)
@@ -297,12 +300,11 @@ export class Desk {
 
   /** Ends what has reached its deadline, forgets what is long over. */
   sweep(work: Work): void {
-    const now = work.tx.nowMs
     this.#ledger.sweep(work)
     this.#book.sweep(work.tx, work.journal)
     for (const held of [...this.#book.requests()]) {
-      if (now < held.expiresAtMs) continue
-      if (now >= held.expiresAtMs + this.#limits.keepAfterDeadlineMs) {
+      if (!isPast(work, held)) continue
+      if (work.tx.nowMs >= held.expiresAtMs + this.#limits.keepAfterDeadlineMs) {
         this.#book.removeRequest(work.tx, work.journal, held)
       } else this.#move(work, held, { type: 'deadline' })
     }
@@ -336,6 +338,13 @@ export class Desk {
   }
 
   // --- Looking
+
+  /** What is held of a request. Its deadline counts from the moment it is reached, not from when somebody looks at it. */
+  #held(work: Work, peer: string, id: string): HeldRequest | undefined {
+    const held = this.#book.request(peer, id)
+    if (held === undefined || !isPast(work, held)) return held
+    return this.#move(work, held, { type: 'deadline' }) ?? held
+  }
 
   /** What a request reaches, and what the rules say about it at this moment. */
   #look(
@@ -625,6 +634,10 @@ function ended(state: HeldRequest['state']): { answer?: KeptAnswer } {
     case 'noted':
       return {}
   }
+}
+
+function isPast({ tx }: Work, { expiresAtMs }: HeldRequest): boolean {
+  return tx.nowMs >= expiresAtMs
 }
 
 function isOver(phase: HeldRequest['state']['phase']): boolean {

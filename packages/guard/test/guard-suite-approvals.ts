@@ -3,7 +3,7 @@ import { sealTo } from '@stronghold/vault'
 import { describe, expect, it } from 'vitest'
 
 import { allApprovals } from '../src/all-approvals.ts'
-import type { PeerStep, UnlockBy } from '../src/doors.ts'
+import type { Choice, PeerStep, UnlockBy } from '../src/doors.ts'
 import { MAX_APPROVAL_PAGE_LENGTH } from '../src/limits.ts'
 import { BOX, CI, PASSPHRASE, SIGN, signing, step, told, unlock, withRuleOf } from './guard-of.ts'
 import type { SuiteSetup } from './guard-of.ts'
@@ -53,6 +53,22 @@ export function approvalsSuite(guarded: SuiteSetup): void {
       const late = owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
       await expect(late).rejects.toThrow('nothing such is pending')
       expect(told(await network.submit(CI, request))).toBe('deadline_exceeded expired')
+      // Once a second somebody looks at deadlines: this one is over, and nobody has.
+      const [one, two, three] = ['1', '2', '3'].map((text) =>
+        signing(text, 'release/app', { timeoutMs: 60_500 }),
+      )
+      if (one === undefined || two === undefined || three === undefined) throw new Error()
+      for (const unseen of [one, two, three]) await network.submit(CI, unseen)
+      const hashes = (await allApprovals(owner)).map(({ boundHash }) => boundHash)
+      expect(hashes).toHaveLength(3)
+      await all.clock.advance(60_700)
+      for (const hash of hashes) {
+        await expect(owner.decide([hash], 'once')).rejects.toThrow('nothing such is pending')
+      }
+      expect(told(await network.submit(CI, one))).toBe('deadline_exceeded expired')
+      expect(told(await network.cancel(CI, two.id))).toBe('deadline_exceeded expired')
+      await owner.addRule({ ...SIGN, effect: 'allow' }, { first: true })
+      expect(told(await network.submit(CI, three))).toBe('deadline_exceeded expired')
     })
 
     it('is asked anew when the key was rotated between prompt and use', async () => {
@@ -202,6 +218,18 @@ export function approvalsSuite(guarded: SuiteSetup): void {
       })
       expect(second).toMatchObject({ state: 'executed' })
       expect(second).not.toHaveProperty('rememberedUntilMs')
+      // So does a choice that nobody knows.
+      await owner.revokeGrant(grant?.id ?? '')
+      await network.submit(CI, signing('y'))
+      const [three] = await allApprovals(owner)
+      const hashes = [three?.boundHash ?? new Uint8Array()]
+      const [third] = await owner.decide(hashes, 'forever' as Choice, { forMs: 60_000 })
+      expect(third).toMatchObject({ state: 'executed' })
+      expect(await owner.grants()).toEqual([])
+      const chosen = (await owner.auditEntries())
+        .filter(({ event }) => event === 'decision')
+        .map(({ facts }) => facts['choice'])
+      expect(chosen).toEqual(['time', 'time', 'once'])
     })
 
     it('takes the passphrase again where that is asked for, of whoever approves', async () => {

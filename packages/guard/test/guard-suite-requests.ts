@@ -152,11 +152,16 @@ export function requestsSuite(guarded: SuiteSetup): void {
     it('count what ran and what waits, also across a lock', async () => {
       await using all = await withRule('allow', { limits: ['2/day'] })
       const { network, owner } = all.guard
-      expect(told(await network.submit(CI, signing('1')))).toBe('done')
+      const [one, two] = [signing('1'), signing('2')]
+      expect(told(await network.submit(CI, one))).toBe('done')
       await owner.lock()
       await unlock(owner)
-      expect(told(await network.submit(CI, signing('2')))).toBe('done')
+      expect(told(await network.submit(CI, two))).toBe('done')
+      // Nothing that its peer can say gives one back.
+      await network.cancel(CI, one.id)
+      await network.acknowledge(CI, [one.id, two.id])
       expect(told(await network.submit(CI, signing('3')))).toBe('permission_denied denied_by_rule')
+      expect(told(await network.submit(CI, one))).toBe('permission_denied denied_by_rule')
       await all.clock.advance(2 * 86_400_000)
       expect(told(await network.submit(CI, signing('4')))).toBe('done')
     })
