@@ -1,6 +1,6 @@
 /** The encrypted vault: see README. What procedures there are stands in `@stronghold/vault/catalog`. */
 export { BOX_OVERHEAD, SecretBox, sealTo } from './box.ts'
-export { OpenedBackup, openBackup, verifyBackup } from './backup.ts'
+export { openBackup, verifyBackup } from './backup.ts'
 export type {
   BackupCounts,
   BackupFor,
@@ -12,6 +12,7 @@ export type {
   BackupSource,
   CompareOptions,
   EntryDifference,
+  OpenedBackup,
   RecordDifference,
   RecordState,
   Restored,
@@ -42,6 +43,7 @@ export { isVaultError, VaultError } from './errors.ts'
 export type { VaultErrorInit, VaultReason } from './errors.ts'
 export { verifyHead } from './head.ts'
 export type { SignedHead, VaultHead } from './head.ts'
+export type { ByteSource } from './formats/age.ts'
 export { hpkeOpen, hpkePublicKey, hpkeSeal } from './formats/hpke.ts'
 export type { HpkeRecipientInit, HpkeSenderInit } from './formats/hpke.ts'
 export type { KdfParameters } from './header.ts'
@@ -50,6 +52,7 @@ export { DEFAULT_LIMITS } from './limits.ts'
 export type { VaultLimits } from './limits.ts'
 export { previewOf } from './preview.ts'
 export type { PreviewDetail, StepPreview } from './preview.ts'
+export { ORIGINS } from './record.ts'
 export type { Origin } from './record.ts'
 export type { FoundEntry, OpenedRow } from './rows.ts'
 export type { Random } from './seal.ts'
@@ -59,7 +62,15 @@ export { FIRST_GUARD_KIND } from './session.ts'
 export type { VaultTransaction } from './session.ts'
 export type { PutOptions, StoreChanges, StoreEntry } from './store.ts'
 export { MemoryStore } from './stores/memory.ts'
-export type { PlainRow, RowName, Store } from './stores/store.ts'
+export type {
+  Change,
+  PlainRow,
+  RowName,
+  Store,
+  StoredEntry,
+  StoredHeader,
+  StoredRow,
+} from './stores/store.ts'
 export type { Credential, UnlockOptions } from './unlock.ts'
 export type { NewUnlocker, RekeyOptions, UnlockerInfo, Unlockers } from './unlockers.ts'
 export type { SyncChannel, SyncChannelInit } from './sync/channel.ts'

@@ -214,6 +214,7 @@ export class VaultTransaction {
   /** The plain store as this transaction sees it. */
   readonly store: StoreChanges
 
+  /** @internal */
   constructor(parts: TransactionParts) {
     this.#tx = parts.tx
     this.#parts = parts

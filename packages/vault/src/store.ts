@@ -86,6 +86,7 @@ export class StoreChanges {
   readonly #limits: Readonly<VaultLimits>
   readonly #rowId: (key: string) => Uint8Array
 
+  /** @internal */
   constructor(
     tx: Transaction,
     nowMs: number,
@@ -100,11 +101,12 @@ export class StoreChanges {
     this.#rowId = rowId
   }
 
-  /** Where this transaction stands; `rollBack` forgets what was changed later. The rows are rolled back apart. */
+  /** Where this transaction stands; `rollBack` forgets what was changed later. The rows are rolled back apart. @internal */
   mark(): number {
     return this.#entries.mark()
   }
 
+  /** @internal */
   rollBack(mark: number): void {
     this.#entries.rollBack(mark)
   }
@@ -147,6 +149,7 @@ export class StoreChanges {
   /**
    * Writes an entry as it once was, times and all, over what stands there.
    *
+   * @internal
    * @throws `VaultError` `resource_exhausted` past `maxStoreEntries`
    */
   putBack(entry: StoredValue): void {

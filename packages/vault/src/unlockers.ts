@@ -60,6 +60,7 @@ export interface UnlockersInit {
 export class Unlockers {
   readonly #init: UnlockersInit
 
+  /** @internal */
   constructor(init: UnlockersInit) {
     this.#init = init
   }

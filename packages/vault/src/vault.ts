@@ -206,7 +206,7 @@ export class OpenVault implements Vault, AsyncDisposable {
   /** What unlocks this vault. */
   readonly unlockers: Unlockers
 
-  /** For `createVault` and `openVault`. */
+  /** For `createVault` and `openVault`. @internal */
   constructor(init: VaultInit, held: Held, { clock = systemClock, random }: VaultSeams) {
     this.#limits = Object.freeze({ ...DEFAULT_LIMITS, ...init.limits })
     for (const [name, value] of Object.entries(this.#limits)) {
@@ -251,7 +251,7 @@ export class OpenVault implements Vault, AsyncDisposable {
     return this.#session === undefined ? 'locked' : 'unlocked'
   }
 
-  /** For `createVault`. */
+  /** For `createVault`. @internal */
   async create({ credential, name, kdf, from }: NewVaultInit): Promise<void> {
     const origin = from?.origin()
     const vault = origin?.vault ?? new Uint8Array(16)

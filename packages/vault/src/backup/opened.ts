@@ -69,15 +69,17 @@ export class OpenedBackup implements Disposable {
   /** Of the record that is being read. */
   #versions: RecordVersion[] = []
   #secrets: Uint8Array[] = []
-  /** For the vault: what was read. */
+  /** @internal */
   readonly records: HeldRecord[] = []
+  /** @internal */
   readonly tombstones: { readonly id: string; readonly tombstone: Tombstone }[] = []
+  /** @internal */
   readonly entries: StoredValue[] = []
   readonly #rows: (RowName & { readonly sealed: Uint8Array })[] = []
   readonly #plain: (RowName & { readonly value: Uint8Array })[] = []
   readonly #audit: Uint8Array[] = []
 
-  /** For `openBackup`. */
+  /** For `openBackup`. @internal */
   constructor(memory: Pick<SlabInit, 'requireLocked'>) {
     this.#memory = memory
     this.#keySlab = new Slab({ ...memory, bytes: KEY_BYTES })
@@ -99,7 +101,7 @@ export class OpenedBackup implements Disposable {
     }))
   }
 
-  /** For `openBackup`: takes the next item; its bytes are sealed at once. */
+  /** For `openBackup`: takes the next item; its bytes are sealed at once. @internal */
   take(item: Item): void {
     const { bytes } = item
     switch (item.kind) {
@@ -157,12 +159,12 @@ export class OpenedBackup implements Disposable {
     }
   }
 
-  /** For the vault: memory in which any one of its secrets has room. The caller's to dispose of. */
+  /** For the vault: memory in which any one of its secrets has room. The caller's to dispose of. @internal */
   room(): Slab {
     return new Slab({ ...this.#memory, bytes: this.#longest + KEY_BYTES })
   }
 
-  /** For the vault: a secret, opened. */
+  /** For the vault: a secret, opened. @internal */
   open(sealed: Uint8Array, slab: Slab): Secret {
     const secret = slab.take(openedLength(sealed))
     if (unseal(this.#key, NOTHING, sealed, secret.bytes)) return secret
@@ -170,7 +172,7 @@ export class OpenedBackup implements Disposable {
     throw new TypeError('Cannot open secret: it belongs to another backup')
   }
 
-  /** For the vault: where a vault made of this goes on from. */
+  /** For the vault: where a vault made of this goes on from. @internal */
   origin(): {
     vault: Uint8Array
     epoch: number
@@ -188,7 +190,7 @@ export class OpenedBackup implements Disposable {
     }
   }
 
-  /** For the vault: writes all of it into a vault in which nothing is. */
+  /** For the vault: writes all of it into a vault in which nothing is. @internal */
   writeInto(tx: Transaction, keys: Keys): void {
     const manifest = this.#known()
     const epoch = manifest.epoch + 1

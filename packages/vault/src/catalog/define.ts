@@ -145,7 +145,8 @@ export interface Step<P extends Procedure = Procedure> {
   readonly input: { readonly [F in keyof InputOf<P>]: Chained<InputOf<P>[F]> }
 }
 
-type Chained<T> =
+/** A field's value, or what an earlier step gave in its place. */
+export type Chained<T> =
   T | StepOutput | (T extends readonly string[] ? readonly (string | StepOutput)[] : never)
 
 /** Is a value an earlier step's output. */

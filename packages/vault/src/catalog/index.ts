@@ -28,6 +28,7 @@ export {
 } from './define.ts'
 export type {
   Access,
+  Chained,
   Fields,
   InputOf,
   OutputOf,
@@ -51,7 +52,9 @@ export {
   formatTag,
   formatTags,
   looksLike,
+  macFormat,
   messageTags,
+  signFormat,
 } from './formats.ts'
 export type { MacFormat, SignFormat } from './formats.ts'
 export {

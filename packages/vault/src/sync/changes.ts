@@ -72,6 +72,7 @@ export class SyncChanges {
   readonly #parts: TransactionParts
   readonly #records: RecordChanges
 
+  /** @internal */
   constructor(parts: TransactionParts) {
     this.#parts = parts
     this.#records = parts.records

@@ -44,7 +44,7 @@ export class SyncChannel implements Disposable {
   #begun = false
   #gone = false
 
-  /** @throws `VaultError` `invalid_argument` for a partner's key that agrees with nobody */
+  /** @throws `VaultError` `invalid_argument` for a partner's key that agrees with nobody. @internal */
   constructor(parts: Parts, init: SyncChannelInit) {
     const { slab, own } = parts
     this.#parts = parts
