@@ -1,5 +1,6 @@
 /** `@stronghold/remote/connect`: the requester's side. Runs in a browser, too: it needs no vault of its own. */
 export type { GuardReason, UsableRecord } from '@stronghold/guard'
+export type { Timers } from './acknowledged.ts'
 export { sshsigDigest } from './digest.ts'
 export type { SshsigHash } from './digest.ts'
 export { isRemoteError, RemoteError } from './errors.ts'
