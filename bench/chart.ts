@@ -22,9 +22,10 @@ const MARGIN = 28
 const GAP = 44
 const COLUMNS = 2
 const GROUP_WIDTH = (WIDTH - 2 * MARGIN - GAP) / COLUMNS
-const LABEL_WIDTH = 196
 const VALUE_WIDTH = 62
-const BAR_WIDTH = GROUP_WIDTH - LABEL_WIDTH - VALUE_WIDTH
+/** A bold letter of a label, in the widest of the fonts. */
+const LETTER_WIDTH = 6.8
+const LABEL_GAP = 8
 const ROW = 19
 const BAR_HEIGHT = 12
 const HEAD = 46
@@ -41,6 +42,8 @@ export function drawBars(
   groups: readonly BarGroup[],
   notes: readonly string[],
 ): string {
+  const labels = groups.flatMap(({ bars }) => bars.map(({ label }) => label.length))
+  const labelWidth = Math.ceil(Math.max(...labels) * LETTER_WIDTH) + LABEL_GAP
   const rows = Math.max(...groups.map(({ bars }) => bars.length))
   const groupHeight = HEAD + rows * ROW + 22
   const bottom = TOP + Math.ceil(groups.length / COLUMNS) * groupHeight
@@ -54,7 +57,7 @@ export function drawBars(
   for (const [index, group] of groups.entries()) {
     const x = MARGIN + (index % COLUMNS) * (GROUP_WIDTH + GAP)
     const y = TOP + Math.floor(index / COLUMNS) * groupHeight
-    parts.push(...drawGroup(group, x, y))
+    parts.push(...drawGroup(group, x, y, labelWidth))
   }
   for (const [index, note] of notes.entries()) {
     parts.push(text(MARGIN, bottom + 12 + index * 17, note, { size: 12, fill: FAINT }))
@@ -62,21 +65,27 @@ export function drawBars(
   return `${[...parts, '</svg>'].join('\n')}\n`
 }
 
-function drawGroup({ title, subtitle, bars }: BarGroup, x: number, y: number): string[] {
+function drawGroup(
+  { title, subtitle, bars }: BarGroup,
+  x: number,
+  y: number,
+  labelWidth: number,
+): string[] {
   const parts = [
     text(x, y + 14, title, { size: 15, weight: 600 }),
     text(x, y + 32, subtitle, { size: 12, fill: FAINT }),
   ]
   const most = Math.max(...bars.map(({ max }) => max))
-  const zero = x + LABEL_WIDTH
-  const at = (value: number): number => zero + (most > 0 ? (value / most) * BAR_WIDTH : 0)
+  const zero = x + labelWidth
+  const width = GROUP_WIDTH - labelWidth - VALUE_WIDTH
+  const at = (value: number): number => zero + (most > 0 ? (value / most) * width : 0)
   for (const [index, { label, kind, median, min, max }] of bars.entries()) {
     const top = y + HEAD + index * ROW
     const base = top + BAR_HEIGHT - 1.5
     const middle = top + BAR_HEIGHT / 2
     const weight = kind === 'own' ? 600 : 400
     parts.push(
-      text(zero - 8, base, label, { size: 12, weight, anchor: 'end' }),
+      text(zero - LABEL_GAP, base, label, { size: 12, weight, anchor: 'end' }),
       `<rect x="${zero}" y="${top}" width="${round(Math.max(1, at(median) - zero))}" height="${BAR_HEIGHT}" fill="${COLOURS[kind]}"/>`,
     )
     if (max > min) {
