@@ -1,9 +1,10 @@
 /** How the work of a turn is shared out among transactions. */
-import { createVault, MemoryStore } from '@stronghold/vault'
+import { createVault, FIRST_GUARD_KIND, MemoryStore } from '@stronghold/vault'
 import type { OpenVault } from '@stronghold/vault'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { Batch } from '../src/batch.ts'
+import type { News } from '../src/desk.ts'
 
 let vault: OpenVault
 
@@ -44,6 +45,43 @@ function collecting(maxQueued = 1000): Told {
 function range(from: number, to: number, what: string): string[] {
   return Array.from({ length: to - from }, (_, index) => `${what} ${from + index}`)
 }
+
+test('what fails comes to nothing by itself, in rows, in memory, in news; what came with it is written', async () => {
+  const memory = new Map<string, string>()
+  const heard: (readonly News[])[] = []
+  const batch = new Batch({
+    vault,
+    maxQueued: 10,
+    finish: () => {},
+    certificate: () => null,
+    committed: (news) => heard.push([...news]),
+  })
+  const all = ['first', 'second', 'third']
+  const bytes = (name: string): Uint8Array => new TextEncoder().encode(name)
+  const told = await Promise.allSettled(
+    all.map((name) =>
+      batch.run(({ tx, journal, news, leaves }) => {
+        tx.put(FIRST_GUARD_KIND, bytes(name), bytes(name))
+        journal.set(memory, name, name)
+        news.push({ type: 'cut', peer: name })
+        leaves.push(bytes(name))
+        if (name === 'second') throw new RangeError('no')
+        return leaves.length
+      }),
+    ),
+  )
+  expect(told).toEqual([
+    { status: 'fulfilled', value: 1 },
+    { status: 'rejected', reason: new RangeError('no') },
+    { status: 'fulfilled', value: 2 },
+  ])
+  expect([...memory.keys()]).toEqual(['first', 'third'])
+  expect(heard).toEqual([['first', 'third'].map((peer) => ({ type: 'cut', peer }))])
+  const written = await batch.run(({ tx }) =>
+    all.filter((name) => tx.get(FIRST_GUARD_KIND, bytes(name)) !== undefined),
+  )
+  expect(written).toEqual(['first', 'third'])
+})
 
 test('of much that waits one half is served and hears of it before the other half is begun', async () => {
   const { log, ask } = collecting()

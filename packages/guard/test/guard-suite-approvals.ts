@@ -110,7 +110,8 @@ export function approvalsSuite(guarded: SuiteSetup): void {
     })
 
     it('of one peer never blocks another, and floods cost only who floods', async () => {
-      await using all = await guarded({ limits: { maxPendingPerPeer: 2 } })
+      const limits = { maxPendingPerPeer: 2, maxPendingTotal: 3 }
+      await using all = await guarded({ limits })
       const { network, owner } = all.guard
       await owner.addRule({ ...SIGN, peers: ['known'], effect: 'ask' })
       const answers = await Promise.all(
@@ -124,10 +125,14 @@ export function approvalsSuite(guarded: SuiteSetup): void {
         'resource_exhausted',
       ])
       expect(told(await network.submit(BOX, signing('x')))).toBe('pending')
+      // All together have a bound of their own.
+      expect(told(await network.submit(BOX, signing('x')))).toBe('resource_exhausted')
+      await owner.blockPeer(CI.peer, true)
+      expect(told(await network.submit(BOX, signing('x')))).toBe('pending')
     })
 
     it('survives a lock: who waits is told, and the question stands again after unlock', async () => {
-      await using all = await withRule('ask')
+      await using all = await withRule('ask', { limits: ['1/day'] })
       const { network, owner } = all.guard
       const request = signing('x')
       await network.submit(CI, request)
@@ -140,6 +145,8 @@ export function approvalsSuite(guarded: SuiteSetup): void {
       await unlock(owner)
       const approvals = await allApprovals(owner)
       expect(approvals).toHaveLength(1)
+      // What it reserved of the limit is reserved again.
+      expect(told(await network.submit(CI, signing('y')))).toBe('permission_denied denied_by_rule')
       const [approval] = approvals
       await owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
       expect(told(await network.wait(CI, request.id))).toBe('done')

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 
 import { allApprovals } from '../src/all-approvals.ts'
 import { pairProof } from '../src/tickets.ts'
-import { BOX, CI, HOME, SIGN, signing, STRANGER, told, withRuleOf } from './guard-of.ts'
+import { BOX, CI, HOME, SIGN, signing, step, STRANGER, told, withRuleOf } from './guard-of.ts'
 import type { SuiteSetup } from './guard-of.ts'
 
 /** Pairing, standing and names. */
@@ -82,11 +82,23 @@ export function peersSuite(guarded: SuiteSetup): void {
   })
 
   describe('peers', () => {
-    it('that are blocked or removed lose their standing and what they asked for', async () => {
+    it('that are blocked or removed lose their standing, what they asked for, and what was granted to them', async () => {
       await using all = await withRule('ask')
       const { network, owner } = all.guard
-      const request = signing('x')
-      await network.submit(CI, request)
+      const granted = async (): Promise<number> => {
+        await network.submit(CI, signing('x'))
+        const [approval] = await allApprovals(owner)
+        const hashes = [approval?.boundHash ?? new Uint8Array()]
+        await owner.decide(hashes, 'time', { forMs: 60_000 })
+        return (await owner.grants()).length
+      }
+      expect(await granted()).toBe(1)
+      const message = new Uint8Array(1)
+      const request = {
+        ...signing(''),
+        steps: [step('sign', { key: 'release/app', message, as: { format: 'raw' } })],
+      }
+      expect(told(await network.submit(CI, request))).toBe('pending')
       const stop = new AbortController()
       const cuts = network.cutOff({ signal: stop.signal })[Symbol.asyncIterator]()
       const waiting = network.wait(CI, request.id)
@@ -95,7 +107,11 @@ export function peersSuite(guarded: SuiteSetup): void {
       expect(told(await waiting)).toBe('permission_denied denied_by_rule')
       expect(await allApprovals(owner)).toEqual([])
       expect(await network.standing(CI)).toBe('blocked')
+      expect(await owner.grants()).toEqual([])
+      await owner.blockPeer(CI.peer, false)
+      expect(await granted()).toBe(1)
       await owner.removePeer(CI.peer)
+      expect(await owner.grants()).toEqual([])
       expect(await network.standing(CI)).toBe('unknown')
       stop.abort()
     })
