@@ -64,6 +64,17 @@ const LOGIN = concat([
   sshString(encodeUtf8('ssh-ed25519')),
   sshString(ED25519),
 ])
+/** The same, bound to the host that it is for. */
+const BOUND_LOGIN = concat([
+  LOGIN.subarray(0, LOGIN.indexOf(50) + 1),
+  sshString(encodeUtf8('root')),
+  sshString(encodeUtf8('ssh-connection')),
+  sshString(encodeUtf8('publickey-hostbound-v00@openssh.com')),
+  Uint8Array.of(1),
+  sshString(encodeUtf8('ssh-ed25519')),
+  sshString(ED25519),
+  sshString(ED25519),
+])
 const SSHSIG = concat([
   encodeUtf8('SSHSIG'),
   sshString(encodeUtf8('na\u202eme')),
@@ -201,6 +212,20 @@ describe('previewOf()', () => {
     expect(as(encodeUtf8(TAG), { format: 'git' })).toBe('sign git tag v1\\u{200b}')
     expect(as(encodeUtf8(CLAIMS), { format: 'jws' })).toContain('JWT for s\\u{1b}[2K')
     expect(as(LOGIN, raw)).toContain('login by SSH as root')
+    expect(previewOf('sign', { message: LOGIN, as: raw }).details).toEqual([
+      { name: 'like', value: 'ssh-login' },
+      { name: 'user', value: 'root' },
+      { name: 'service', value: 'ssh-connection' },
+      { name: 'key', value: expect.stringMatching(/^ssh-ed25519 SHA256:/) },
+      { name: 'host key', value: 'not bound' },
+      { name: 'bytes', value: '147' },
+      expect.objectContaining({ name: 'SHA-256' }),
+    ])
+    expect(previewOf('sign', { message: BOUND_LOGIN, as: raw }).details).toContainEqual({
+      name: 'host key',
+      value: expect.stringMatching(/^SHA256:/),
+    })
+    expect(as(encodeUtf8('I agree'), { format: 'ethereum', kind: 'eip191' })).toContain('Ethereum')
     expect(as(TRANSACTION, { format: 'ethereum', kind: 'transaction' })).toContain('1 ether')
     expect(as(TRANSACTION, raw)).toContain('Ethereum transaction')
     expect(previewOf('sign', { message: LOGIN, as: raw }).blind).toBe(true)
