@@ -147,6 +147,7 @@ export class BudgetPipe implements Pipe {
   listen(events: PipeEvents): void {
     this.#events = events
     this.#below.listen({
+      borrows: events.borrows,
       data: (chunk) => {
         if (this.#budget.take(chunk.byteLength)) this.#events?.data(chunk)
         else this.destroy(spent(BUDGET_BYTES, this.#bytesState))

@@ -32,6 +32,7 @@ import {
 import type { HopMessage } from '../../src/reach/relay-message.ts'
 import { RelayServer } from '../../src/reach/relay-server.ts'
 import { pipePair } from '../../src/transports/pipe-pair.ts'
+import { lending } from '../transports/lending.ts'
 import { Recorder, turns } from '../transports/pipe-events.ts'
 
 let relay: Identity
@@ -541,6 +542,41 @@ describe('a budget', () => {
     await other.until(() => other.ended)
     expect(other.bytes).toBe(90)
     expect(pipe.closed).toBe(true)
+  })
+
+  test('lends what it is lent to whoever borrows, and to nobody else', async () => {
+    const clock = manualClock()
+    const [near, far] = pipePair()
+    const budget = new Budget({ bytes: 100, durationMs: undefined }, clock)
+    const pipe = new BudgetPipe(lending(near), budget, clock)
+    const lent: { chunk: Uint8Array; was: number[] }[] = []
+    const come = Promise.withResolvers<undefined>()
+    pipe.listen({
+      borrows: true,
+      data: (chunk) => {
+        lent.push({ chunk, was: [...chunk] })
+        come.resolve(undefined)
+      },
+      drain: () => {},
+      end: () => {},
+      close: () => {},
+    })
+    pipe.resume()
+    far.write([Uint8Array.of(1, 2)])
+    await come.promise
+    expect(lent.map(({ chunk, was }) => [was, [...chunk]])).toEqual([
+      [
+        [1, 2],
+        [0xee, 0xee],
+      ],
+    ])
+    const keeper = new Recorder(pipe)
+    far.write([Uint8Array.of(3)])
+    await keeper.until(() => keeper.bytes === 1)
+    expect([...keeper.all()]).toEqual([3])
+    expect(budget.usedBytes).toBe(3)
+    far.destroy()
+    await keeper.until(() => keeper.closed)
   })
 
   test('ends the connection a little before its time', async () => {
