@@ -10,6 +10,7 @@ import type { OpenVault, VaultTransaction } from '@stronghold/vault'
 import type { News, Work } from './desk.ts'
 import { Journal } from './journal.ts'
 import { Release } from './release.ts'
+import { mayBeThere } from './torn.ts'
 
 /** One piece of work. */
 interface Item {
@@ -43,6 +44,8 @@ export class Batch {
   #scheduled = false
   /** How many the last transaction took: they are likely to come again. */
   #taken = 0
+  #ended: { readonly error: unknown } | undefined
+  #torn = false
 
   constructor(init: BatchInit) {
     this.#init = init
@@ -52,7 +55,7 @@ export class Batch {
    * Does a piece of work at the end of this turn.
    *
    * @param render - makes of the result what leaves, once it is durable
-   * @throws `VaultError` `resource_exhausted` past `maxQueued`; what `body` throws; what the commit throws
+   * @throws `VaultError` `resource_exhausted` past `maxQueued`; what `body` throws; what the commit throws; what it ended with
    */
   run<T>(body: (work: Work) => T): Promise<T>
   run<T, A>(body: (work: Work) => T, render: (result: T, release: Release) => A): Promise<A>
@@ -61,6 +64,7 @@ export class Batch {
     render: (result: T, release: Release) => unknown = (result) => result,
   ): Promise<unknown> {
     return new Promise<unknown>((resolve, reject) => {
+      if (this.#ended !== undefined) throw this.#ended.error
       if (this.#waiting.length >= this.#init.maxQueued) {
         throw new VaultError(
           'resource_exhausted',
@@ -87,6 +91,18 @@ export class Batch {
   /** Does all that waits, now. */
   flush(): void {
     this.#commit(this.#waiting.splice(0))
+  }
+
+  /** Whether a commit failed that may be there all the same: what is in memory is to be read anew. It has ended then. */
+  get torn(): boolean {
+    return this.#torn
+  }
+
+  /** Takes no more work; what waits, and what comes, fails like this. What works on this memory cannot go on with it. */
+  end(error: unknown): void {
+    if (this.#ended !== undefined) return
+    this.#ended = { error }
+    for (const { failed } of this.#waiting.splice(0)) failed(error)
   }
 
   #commit(items: readonly Item[]): void {
@@ -125,6 +141,10 @@ export class Batch {
       // Nobody hears of what may not have been written, not even those that changed nothing: they may have seen it.
       journal.rollBack()
       for (const item of items) item.failed(error)
+      if (mayBeThere(error)) {
+        this.#torn = true
+        this.end(error)
+      }
       return
     }
     journal.settle()

@@ -432,26 +432,40 @@ class LocalGuard implements Guard, NetworkDoor {
     const open = this.#open
     if (open === undefined) return
     open.batch.flush()
-    open.sync.close()
-    this.#stopTimer?.()
-    this.#stopTimer = undefined
+    this.#leave(open)
     this.#open = undefined
     this.#waits.wake(this.#waits.keys())
   }
 
-  /** What is open, also where the vault has locked itself. */
+  /** Whoever is still at work with this memory, as a restore that took long, comes to nothing: what stands now is another. */
+  #leave({ batch, sync }: Open): void {
+    batch.end(locked())
+    sync.close()
+    this.#stopTimer?.()
+    this.#stopTimer = undefined
+  }
+
+  /** What is open, also where the vault has locked itself, or a commit failed of which nobody knows what it wrote. */
   #now(): Open | undefined {
     if (this.#open !== undefined && this.#vault.state !== 'unlocked') this.#end()
+    if (this.#open?.batch.torn === true || this.#open?.trail.torn === true) this.#again(this.#open)
     return this.#open
+  }
+
+  /** Reads everything as it lies there. @throws `VaultError` while it cannot be read: it is tried again then */
+  #again(before: Open): void {
+    this.#leave(before)
+    this.#begin()
+    const after = this.#open?.book
+    for (const { peer, blocked } of before.book.peers()) {
+      if (!blocked && after?.isWelcome(peer) !== true) this.#cuts.publish(peer)
+    }
+    this.#waits.wake(this.#waits.keys())
   }
 
   #opened(): Open {
     const open = this.#now()
-    if (open === undefined) {
-      throw new VaultError('failed_precondition', 'Cannot use vault: it is locked', {
-        reason: 'locked',
-      })
-    }
+    if (open === undefined) throw locked()
     return open
   }
 
@@ -494,20 +508,27 @@ class LocalGuard implements Guard, NetworkDoor {
       // What came in this turn is a use; to look at deadlines is none, or a vault in which something waits never locks.
       open.batch.flush()
       this.#vault.aside(() => {
-        this.#sweep(open)
+        this.#sweep()
       })
     })
   }
 
-  #sweep(open: Open): void {
-    this.#checkpoint(open)
-    open.batch
-      .run((work: Work) => {
-        open.desk.sweep(work)
-        open.trail.summarise(work.tx, work.journal)
-      })
-      .catch(() => {})
-    open.batch.flush()
+  #sweep(): void {
+    try {
+      const open = this.#now()
+      if (open === undefined) return
+      this.#checkpoint(open)
+      open.batch
+        .run((work: Work) => {
+          open.desk.sweep(work)
+          open.trail.summarise(work.tx, work.journal)
+        })
+        .catch(() => {})
+      open.batch.flush()
+    } catch (error) {
+      // What cannot be read now is read later.
+      if (!isVaultError(error)) throw error
+    }
     this.#arm()
   }
 
@@ -528,6 +549,12 @@ class LocalGuard implements Guard, NetworkDoor {
     const release = new Release(this.#vault, leaf === undefined ? [] : [leaf], certificate)
     return answerOf(held, release, this.#clock.nowMs())
   }
+}
+
+function locked(): VaultError {
+  return new VaultError('failed_precondition', 'Cannot use vault: it is locked', {
+    reason: 'locked',
+  })
 }
 
 /** Its peer has not come for it since the vault was unlocked. */

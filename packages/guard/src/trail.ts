@@ -23,6 +23,7 @@ import { KINDS } from './kinds.ts'
 import { MAX_AUDIT_PAGE_LENGTH, MAX_CHECKPOINTS } from './limits.ts'
 import type { GuardLimits } from './limits.ts'
 import { EntryMolds } from './molds.ts'
+import { mayBeThere } from './torn.ts'
 
 /** Most entries that are given at once. */
 const MAX_LISTED = 10_000
@@ -55,6 +56,7 @@ export class Trail {
   #bytes: number
   #length: number
   #checkpoints: readonly Checkpoint[]
+  #torn = false
 
   /** @throws `SyntaxError` for a row that is damaged */
   constructor(tx: VaultTransaction, vault: OpenVault, limits: Readonly<GuardLimits>) {
@@ -243,8 +245,14 @@ export class Trail {
       })
     } catch (error) {
       journal.rollBack()
+      this.#torn ||= mayBeThere(error)
       throw error
     }
+  }
+
+  /** As `Batch.torn`, of what is written here. */
+  get torn(): boolean {
+    return this.#torn
   }
 
   /** The signed head that a checkpoint holds. */
