@@ -3,7 +3,16 @@
  * file is written whole or not at all.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  constants,
+  createReadStream,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 import { concat } from '@stronghold/core'
@@ -62,18 +71,20 @@ export async function readInput(call: Streams, file: string | undefined): Promis
  * The bytes of a file, or of stdin for none and for `-`.
  *
  * @param most - in bytes
+ * @param refused - what is thrown for a longer one, in the place of `tooLong`
  * @throws `Failure` `limit` for a longer one, after no more than that was read
  */
 export async function readWhole(
   call: Streams,
   file: string | undefined,
   most: number = MAX_INPUT_BYTES,
+  refused: () => Failure = () => tooLong(file, most),
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   let length = 0
   for await (const piece of bytesOf(call, file)) {
     length += piece.byteLength
-    if (length > most) throw tooLong(file, most)
+    if (length > most) throw refused()
     pieces.push(piece)
   }
   return concat(pieces)
@@ -86,7 +97,7 @@ export function tooLong(file: string | undefined, most: number = MAX_INPUT_BYTES
   })
 }
 
-/** Writes a result into a file, whole or not at all, or to stdout for none and for `-`. */
+/** Writes a result into a file, whole or not at all; into a device or a pipe as it is; to stdout for none and for `-`. */
 export async function writeOutput(
   { io, terminal }: Streams,
   file: string | undefined,
@@ -97,7 +108,15 @@ export async function writeOutput(
     await terminal.bytes(bytes)
     return
   }
-  const path = resolve(io.cwd, file)
+  const named = resolve(io.cwd, file)
+  const found = statSync(named, { throwIfNoEntry: false })
+  if (found !== undefined && !found.isFile() && !found.isDirectory()) {
+    // A device or a pipe is written to. A file in its place would end it for everybody.
+    await writeFile(named, bytes, { flag: constants.O_WRONLY })
+    return
+  }
+  // A link stays, and leads to what is new.
+  const path = found === undefined ? named : realpathSync(named)
   const temporary = `${path}.${process.pid}.tmp`
   try {
     writeFileSync(temporary, bytes, { mode, flag: 'wx' })

@@ -32,7 +32,12 @@ export function fromJson(value: unknown, cwd: string | null): unknown {
       case 'file': {
         if (cwd === null) break
         const path = resolve(cwd, text)
-        if (statSync(path).size > MAX_INPUT_BYTES) throw tooLong(text)
+        const found = statSync(path)
+        if (!found.isFile() && !found.isDirectory()) {
+          const reason = 'it is no file, and may have no end'
+          throw new Failure('usage', `cannot read ${quoted(text)}`, { reason })
+        }
+        if (found.size > MAX_INPUT_BYTES) throw tooLong(text)
         return new Uint8Array(readFileSync(path))
       }
       default:

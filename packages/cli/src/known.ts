@@ -8,14 +8,14 @@ import { inBook, readBook, writeBook } from './book.ts'
 import type { BookPeer } from './book.ts'
 import type { Call } from './command.ts'
 import { Failure, quoted } from './failure.ts'
-import { socketsOf } from './home.ts'
+import { peerOf, socketsOf } from './home.ts'
 import { MAX_BOOK_ADDRESSES } from './limits.ts'
 
 /** Who is to be known. */
 export interface Acquaintance {
   readonly peer: string
   readonly name: string
-  /** Beside those that the book has, without the peer id. */
+  /** Before those that the book has, of which the oldest go where there are too many; without the peer id. */
   readonly addresses: readonly string[]
   readonly tags?: readonly string[]
 }
@@ -31,10 +31,28 @@ export function assertNameIsFree(book: readonly BookPeer[], name: string, peer?:
 }
 
 /**
+ * This Stronghold is no peer of its own.
+ *
+ * @param cannot - what was to be done
+ * @throws `Failure` `usage` for its own id
+ */
+export async function assertNotOurselves(
+  home: Call['home'],
+  peer: string,
+  cannot: string,
+): Promise<void> {
+  if (!existsSync(home.identity) || (await peerOf(home)) !== peer) return
+  throw new Failure('usage', cannot, {
+    reason: 'that is this Stronghold itself',
+    hint: 'do it on the other machine: stronghold pair join TICKET',
+  })
+}
+
+/**
  * Makes a peer known, or says more of one that is.
  *
  * @returns its entry, and whether the vault has it now
- * @throws `Failure` `conflict` for a name that another has, `limit` for too many addresses
+ * @throws `Failure` `conflict` for a name that another has, `limit` for too many addresses at once
  */
 export async function makeKnown(
   call: Pick<Call, 'home' | 'io' | 'withOwnerAtHand' | 'runningNode'>,
@@ -44,13 +62,19 @@ export async function makeKnown(
   const book = readBook(home)
   assertNameIsFree(book, name, peer)
   const before = inBook(book, peer)
-  const all = [...new Set([...(before?.addresses ?? []), ...addresses])]
-  if (all.length > MAX_BOOK_ADDRESSES) {
+  if (new Set(addresses).size > MAX_BOOK_ADDRESSES) {
     throw new Failure('limit', `cannot add peer ${quoted(name)}`, {
       reason: `it would have more than ${MAX_BOOK_ADDRESSES} addresses`,
     })
   }
-  const entry = { peer, name, addresses: all, blocked: before?.blocked ?? false }
+  // Whoever moves often is where it was said last.
+  const all = [...new Set([...addresses, ...(before?.addresses ?? [])])]
+  const entry = {
+    peer,
+    name,
+    addresses: all.slice(0, MAX_BOOK_ADDRESSES),
+    blocked: before?.blocked ?? false,
+  }
   const isKnown = await call.withOwnerAtHand(async (owner) => {
     if (owner === undefined) return false
     const known = (await owner.peers()).find((one) => one.peer === peer)

@@ -2,7 +2,7 @@
 
 /** Most peers in a book. One more is refused. */
 export const MAX_BOOK_PEERS = 4096
-/** Most addresses of one peer. One more is refused. */
+/** Most addresses of one peer. Of more the oldest go; more at once are refused. */
 export const MAX_BOOK_ADDRESSES = 64
 /** How long another process may keep the vault to itself before we give up, in milliseconds. */
 export const MAX_HELD_MS = 5000
@@ -14,6 +14,8 @@ export const MAX_PASSPHRASE_BYTES = 1024
 export const MAX_SECRET_BYTES: number = 64 * 1024
 /** Longest signature that is read, in bytes. */
 export const MAX_SIGNATURE_BYTES: number = 2 * 1024 * 1024
+/** Longest public key that is read from a file, in bytes. */
+export const MAX_PUBLIC_KEY_BYTES: number = 16 * 1024
 /** Longest rules file, in bytes. */
 export const MAX_RULES_BYTES: number = 1024 * 1024
 /** Longest line of an exported audit, in bytes, twice what an entry can have: bytes of it stand there in two forms. */

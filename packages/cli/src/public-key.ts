@@ -5,9 +5,7 @@ import type { JsonWebKey } from 'node:crypto'
 import { concat, decodeUtf8 } from '@stronghold/core'
 
 import { Failure } from './failure.ts'
-
-/** Longest file that is read, in bytes. */
-const MAX_FILE_BYTES = 16 * 1024
+import { MAX_PUBLIC_KEY_BYTES } from './limits.ts'
 
 /** A public key as `verify` takes it. */
 export interface PublicKey {
@@ -31,7 +29,7 @@ const CURVES: Readonly<Record<string, PublicKey['type']>> = {
 /** Reads a public key. @throws `Failure` `usage` for a file that is none of the three, or of another kind of key */
 export function readPublicKey(file: Uint8Array): PublicKey {
   try {
-    if (file.byteLength > MAX_FILE_BYTES) throw new RangeError('too long')
+    if (file.byteLength > MAX_PUBLIC_KEY_BYTES) throw new RangeError('too long')
     const text = decodeUtf8(file).trim()
     if (text.startsWith('-----BEGIN PUBLIC KEY-----')) {
       return fromJwk(createPublicKey(text).export({ format: 'jwk' }))

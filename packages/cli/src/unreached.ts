@@ -50,6 +50,7 @@ export function unreached(error: unknown, name: string): Failure {
 }
 
 function hintFor(name: string, layer: unknown, why: string): string {
+  if (why.includes('dial self')) return 'that is this Stronghold itself: leave it out, as in PATH'
   if (why.includes('blocked')) return `stronghold peer unblock ${name}`
   // A name of the book, or the id itself.
   const isId = /^[1-9A-HJ-NP-Za-km-z]{40,}$/.test(name)

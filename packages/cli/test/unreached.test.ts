@@ -61,3 +61,11 @@ test('who is blocked is not away, and who is nowhere is said to be so once, by n
   expect(byId.reason).toBe('no address is known')
   expect(byId.hint).toContain(`stronghold peer add NAME ADDRESS/p2p/${PEER}`)
 })
+
+test('whoever means itself is told so', () => {
+  const error = new P2pError('unavailable', 'Cannot dial 2 addresses: Can not dial self', {
+    layer: 'dial',
+    peer: PEER,
+  })
+  expect(unreached(nodeFault(error), 'me').hint).toContain('that is this Stronghold itself')
+})

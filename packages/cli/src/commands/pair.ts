@@ -13,7 +13,7 @@ import { readWhole } from '../data.ts'
 import { parseDuration, printMoment, printRest } from '../duration.ts'
 import { Failure, failureOf, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
-import { assertNameIsFree, makeKnown } from '../known.ts'
+import { assertNameIsFree, assertNotOurselves, makeKnown } from '../known.ts'
 import { MAX_TICKET_TEXT } from '../limits.ts'
 import { list } from '../lists.ts'
 import type { NodeStatus } from '../node/life.ts'
@@ -203,12 +203,15 @@ const join = defineCommand({
   async run(call) {
     const { home, terminal, operands, io } = call
     const [given = '', wanted] = operands
-    const text =
+    const whole =
       given === '-'
-        ? new TextDecoder().decode(await readWhole(call, undefined, MAX_TICKET_TEXT)).trim()
+        ? new TextDecoder().decode(await readWhole(call, undefined, MAX_TICKET_TEXT))
         : given
+    // Copied off a narrow screen it comes in several lines.
+    const text = whole.replace(/\s+/g, '')
     const { parseTicket } = await import('@stronghold/remote/connect')
     const { peer } = ticketOf(() => parseTicket(text))
+    await assertNotOurselves(home, peer, 'cannot join')
     const name = nameFor(readBook(home), peer, wanted)
     const over = new AbortController()
     using _ending = io.onEnding(() => {

@@ -12,7 +12,7 @@ import type { Call, Command } from '../command.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { hasVault } from '../home.ts'
-import { assertNameIsFree, bookChanged, isServed, makeKnown } from '../known.ts'
+import { assertNameIsFree, assertNotOurselves, bookChanged, isServed, makeKnown } from '../known.ts'
 import { list } from '../lists.ts'
 import type { Connected } from '../node/ways.ts'
 import { connectedShape } from '../shapes.ts'
@@ -71,6 +71,7 @@ const add = defineCommand({
     assertPeerName(name)
     const tags = options.tag === undefined ? [] : list(options.tag, 'tag')
     const { peer, addresses } = await read(targets)
+    await assertNotOurselves(home, peer, `cannot add peer ${quoted(name)}`)
     assertNameIsFree(readBook(home), name, peer)
     if (dryRun) {
       await terminal.result({ dryRun: true, peer, name }, `would add ${name}, ${peer}`)

@@ -1,6 +1,4 @@
 /** `rule`: who may do what. Every change is told before it is done: which way it goes, and what is decided otherwise. */
-import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 
 import type { OwnerDoor, RuleChange, RulePlace, WrittenRule } from '@stronghold/guard'
 import { z } from 'zod'
@@ -457,10 +455,7 @@ const apply = defineCommand({
 
 async function rulesText(call: Call): Promise<string> {
   const [file = '-'] = call.operands
-  if (file === '-') {
-    return new TextDecoder().decode(await readWhole(call, '-', MAX_RULES_BYTES))
-  }
-  return readFileSync(resolve(call.io.cwd, file), 'utf8')
+  return new TextDecoder().decode(await readWhole(call, file, MAX_RULES_BYTES))
 }
 
 const exportRules = defineCommand({

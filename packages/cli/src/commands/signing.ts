@@ -1,6 +1,5 @@
 /** `sign`, `verify`, `pub`: what people come for. */
-import { readFileSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { basename } from 'node:path'
 
 import { toHex } from '@stronghold/core'
 import { verify as verifyProcedure } from '@stronghold/vault/catalog'
@@ -8,7 +7,7 @@ import type { Vault } from '@stronghold/vault'
 import type { InputOf, pub as pubProcedure, sign as signProcedure } from '@stronghold/vault/catalog'
 
 import { defineCommand } from '../command.ts'
-import type { Command } from '../command.ts'
+import type { Call, Command } from '../command.ts'
 import { HASHES, readInput, readWhole, tooLong } from '../data.ts'
 import type { Input } from '../data.ts'
 import { deliver, PRINTS } from '../deliver.ts'
@@ -17,7 +16,7 @@ import { list } from '../lists.ts'
 import { readPublicKey } from '../public-key.ts'
 import { parseTarget, pathOf } from '../reference.ts'
 import { ASKING, useVault } from '../use-vault.ts'
-import { MAX_SIGNATURE_BYTES } from '../limits.ts'
+import { MAX_INPUT_BYTES, MAX_PUBLIC_KEY_BYTES, MAX_SIGNATURE_BYTES } from '../limits.ts'
 
 const FORMATS = [
   'sshsig',
@@ -80,23 +79,31 @@ function signAs({ format, namespace, kind, encoding }: FormatValues): SignAs {
   }
 }
 
-/** Message and format of an input: what is too large to be handed over goes by its digest, where the format allows it. */
+/** What is signed: by its digest where it is too large to be handed over and the format allows that, else read no further. */
+async function inputOf(
+  call: Pick<Call, 'io' | 'terminal'>,
+  file: string | undefined,
+  as: SignAs,
+): Promise<Input> {
+  if (as === undefined || as.format === 'sshsig') return await readInput(call, file)
+  const refused = (): Failure =>
+    new Failure('limit', `cannot sign as ${as.format}`, {
+      reason: `the input is too large: ${tooLong(file).reason ?? ''}`,
+      hint: 'sign it as sshsig, which hashes it here: --format sshsig',
+    })
+  return { kind: 'whole', bytes: await readWhole(call, file, MAX_INPUT_BYTES, refused) }
+}
+
+/** Message and format of an input. */
 function messageOf(
   input: Input,
   as: SignAs,
-  file: string | undefined,
   hash: (typeof HASHES)[number] = 'sha512',
 ): { message: Uint8Array; as?: NonNullable<SignAs> } {
   if (input.kind === 'whole') return { message: input.bytes, ...(as === undefined ? {} : { as }) }
-  const asked = as ?? { format: 'sshsig' as const, namespace: 'file' }
-  if (asked.format !== 'sshsig') {
-    const { reason } = tooLong(file)
-    throw new Failure('limit', `cannot sign as ${asked.format}`, {
-      reason: `the input is too large: ${reason ?? ''}`,
-      hint: 'sign it as sshsig, which hashes it here: --format sshsig',
-    })
-  }
-  return { message: input.digests[hash], as: { ...asked, hash, digested: true } }
+  const namespace = as?.format === 'sshsig' ? as.namespace : 'file'
+  const asked = { format: 'sshsig', namespace, hash, digested: true } as const
+  return { message: input.digests[hash], as: asked }
 }
 
 /** The same with what is said of the file: whoever is asked about a digest sees no more of it than that. */
@@ -140,8 +147,8 @@ const sign = defineCommand({
     const { operands, options } = call
     const { peer, reference: key } = parseTarget(operands[0] ?? '')
     const as = signAs(options)
-    const input = await readInput(call, options.in)
-    const asked = withClaims(messageOf(input, as, options.in), input, options.in)
+    const input = await inputOf(call, options.in, as)
+    const asked = withClaims(messageOf(input, as), input, options.in)
     await useVault(call, {
       peer,
       steps: [{ procedure: 'sign', input: { key, ...asked } }],
@@ -168,7 +175,7 @@ const verify = defineCommand({
   ],
   prints: PRINTS.verdict,
   async run(call) {
-    const { operands, options, io } = call
+    const { operands, options } = call
     const { sig, key: keyFile } = options
     const [path] = operands
     if ((path === undefined) === (keyFile === undefined)) {
@@ -185,11 +192,11 @@ const verify = defineCommand({
     }
     const as = signAs(options)
     const signature = await readWhole(call, sig, MAX_SIGNATURE_BYTES)
-    const input = await readInput(call, options.in)
+    const input = await inputOf(call, options.in, as)
     // Which hash a signature is over, it says itself; of what was hashed here, each is tried.
     const asked = HASHES.slice(0, input.kind === 'whole' ? 1 : HASHES.length).map((hash) => ({
       signature,
-      ...messageOf(input, as, options.in, hash),
+      ...messageOf(input, as, hash),
     }))
     const delivery = { kind: 'verdict', out: null, as: quoted(sig) } as const
     if (keyFile === undefined) {
@@ -198,7 +205,7 @@ const verify = defineCommand({
       await useVault(call, { peer, steps, delivery })
       return
     }
-    const publicKey = readPublicKey(readFileSync(resolve(io.cwd, keyFile)))
+    const publicKey = readPublicKey(await readWhole(call, keyFile, MAX_PUBLIC_KEY_BYTES))
     const outputs = await withoutVault((vault) =>
       Promise.all(asked.map((one) => vault.run(verifyProcedure, { publicKey, ...one }))),
     )

@@ -83,7 +83,9 @@ describe('pair', () => {
   test('whoever pairs stands in the book also where nobody waits for it', async () => {
     using other = new Machine({ STRONGHOLD_FIND_MDNS: 'false' })
     const text = await ticket('laptop')
-    const { json } = await other.done('pair join - base --json', { stdin: `  ${text}\n` })
+    // As it stands in the lines of a terminal.
+    const stdin = `  ${text.slice(0, 80)}\n${text.slice(80)}\n`
+    const { json } = await other.done('pair join - base --json', { stdin })
     expect(json).toMatchObject({ name: 'base', knownAs: 'laptop', way: 'local', known: false })
     expect((await home.done('peer show laptop --json')).json.known).toBe(true)
     await home.done('peer remove laptop')
@@ -100,6 +102,17 @@ describe('pair', () => {
     await home.done('pair cancel nas')
     expect((await home.run('pair cancel nas')).exit).toBe(9)
     expect((await ci.run(`pair join ${text}`)).exit).toBe(3)
+  })
+
+  test('nobody is a peer of their own', async () => {
+    const own = served.ready.peer as string
+    const text = await ticket('me')
+    for (const line of [`pair join ${text}`, `peer add me ${own}`]) {
+      const { exit, stderr } = await home.run(line)
+      expect({ line, exit }).toEqual({ line, exit: 2 })
+      expect(stderr).toContain('that is this Stronghold itself')
+    }
+    await home.done('pair cancel me')
   })
 
   test('without a Stronghold that runs, and with what is no ticket, it says what to type', async () => {

@@ -1,6 +1,16 @@
 /** Commands on the own vault, as somebody types them: expected output, messages and exit codes. */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 
 import { manualClock } from '@stronghold/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -133,6 +143,24 @@ describe('key', () => {
     expect(json.publicKey).toMatch(/^[0-9a-f]{64}$/)
   })
 
+  test('labels are what they are said to be, and hold for the owner', async () => {
+    await machine.done('key create dark/key --egress none')
+    expect((await machine.run('pub dark/key')).exit).toBe(3)
+    const made = 'key create dark/words --type opaque --length 48 --egress derived --sync no --json'
+    expect((await machine.done(made)).json).toMatchObject({
+      ...{ type: 'opaque', egress: 'derived', sync: false },
+    })
+    machine.write('dark', 'hunter2')
+    const taken =
+      'key import dark/taken --in dark --format raw --type opaque --egress none --sync yes'
+    expect((await machine.done(`${taken} --json`)).json).toMatchObject({
+      ...{ origin: 'imported', egress: 'none', sync: true },
+    })
+    for (const path of ['dark/key', 'dark/words', 'dark/taken']) {
+      await machine.done(`key revoke ${path}`)
+    }
+  })
+
   test('rotate adds a version, revoke takes the record away', async () => {
     await machine.done('key create old/key')
     expect((await machine.done('key rotate old/key')).stdout).toContain('version 2')
@@ -229,6 +257,35 @@ describe('sign', () => {
     const { exit, stderr } = await machine.run('sign release/app --format raw --in large')
     expect(exit).toBe(12)
     expect(stderr).toContain('hint: sign it as sshsig')
+  })
+
+  test('what has no end is refused after no more than its limit', async () => {
+    for (const line of [
+      'sign release/app --format raw --in /dev/zero',
+      'verify --key /dev/zero --sig large --in large',
+      'rule diff /dev/zero',
+    ]) {
+      expect({ line, exit: (await machine.run(line)).exit }).toEqual({ line, exit: 12 })
+    }
+    const hash = ['proc', 'run', 'sign', '{"key":"release/app","message":{"file":"/dev/zero"}}']
+    expect((await machine.run(hash)).stderr).toContain('it is no file, and may have no end')
+  })
+
+  test('a pipe or a device is written to, and a link leads to what is new', async () => {
+    execFileSync('mkfifo', [machine.path('pipe')])
+    const pipe = openSync(machine.path('pipe'), constants.O_RDWR | constants.O_NONBLOCK)
+    await machine.done('pub release/app --out pipe')
+    const read = new Uint8Array(256)
+    const length = readSync(pipe, read)
+    closeSync(pipe)
+    const line = new TextDecoder().decode(read.subarray(0, length))
+    expect(line).toMatch(/^ssh-ed25519 \S+ release\/app\n$/)
+    expect(lstatSync(machine.path('pipe')).isFIFO()).toBe(true)
+    writeFileSync(machine.path('far'), 'before')
+    symlinkSync(machine.path('far'), machine.path('link'))
+    await machine.done('pub release/app --out link')
+    expect(lstatSync(machine.path('link')).isSymbolicLink()).toBe(true)
+    expect(readFileSync(machine.path('far'), 'utf8')).toBe(line)
   })
 
   test('openssl verifies a raw Ed25519 signature', async () => {
