@@ -1,10 +1,8 @@
 /** The program: the real machine, the real arguments, the exit code. */
-import { homedir } from 'node:os'
-
-import { dumpNothing, keepCompiled } from './start.ts'
+import { dumpNothing, homeOfUser, keepCompiled } from './start.ts'
 
 dumpNothing()
-keepCompiled(process.env, homedir())
+keepCompiled(process.env, homeOfUser(process.env))
 const { main } = await import('./main.ts')
 const { thisMachine } = await import('./machine.ts')
 

@@ -4,13 +4,14 @@
  */
 import { nearest } from '@stronghold/core'
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
 import { parse, stringify, TomlError } from 'smol-toml'
 import { z } from 'zod'
 
 import { Failure, quoted } from './failure.ts'
+import { makeDirectory } from './home.ts'
 
 /** What a setting may be. */
 export type Value = string | number | boolean | readonly string[]
@@ -321,7 +322,7 @@ export function changed(text: string, key: string, value: string): string {
 export function writeSetting(path: string, key: string, value: string): void {
   readFile(path)
   const text = changed(textOf(path), key, value)
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeDirectory(dirname(path))
   const temporary = `${path}.${process.pid}.tmp`
   try {
     writeFileSync(temporary, text, { mode: 0o600 })

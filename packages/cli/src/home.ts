@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 import { Failure, quoted } from './failure.ts'
 import type { Io } from './io.ts'
@@ -40,8 +40,18 @@ export interface Sockets {
   readonly control: string
 }
 
-/** Which home is meant: `--home`, else `STRONGHOLD_HOME`, else the XDG data directory. Nothing is made. */
+/**
+ * Which home is meant: `--home`, else `STRONGHOLD_HOME`, else the XDG data directory. Nothing is made.
+ *
+ * @throws `Failure` `usage` for an empty `--home`, which would be the current directory
+ */
 export function locateHome(io: Pick<Io, 'env' | 'cwd' | 'userHome'>, option?: string): Home {
+  if (option === '') {
+    throw new Failure('usage', 'cannot use the home', {
+      reason: '--home names nothing',
+      hint: 'name a directory, or leave --home out',
+    })
+  }
   const named = option ?? nonEmpty(io.env['STRONGHOLD_HOME'])
   const xdg = (name: string, usual: string): string =>
     join(absolute(io.env[name]) ?? join(io.userHome, usual), 'stronghold')
@@ -70,7 +80,7 @@ export function locateHome(io: Pick<Io, 'env' | 'cwd' | 'userHome'>, option?: st
  * @throws `Failure` `usage` for a link, another's directory, or one that others may look into
  */
 export function makeHome({ path }: Home): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  makeDirectory(path)
   const found = lstatSync(path)
   const why = !found.isDirectory()
     ? 'it is no directory'
@@ -84,6 +94,18 @@ export function makeHome({ path }: Home): void {
     reason: why,
     hint: `chmod 700 ${path}`,
   })
+}
+
+/** Makes a directory, and what is missing above it. What Node.js has for that never ends where nothing can be made, as in /proc. */
+export function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  const above = dirname(path)
+  if (above !== path) makeDirectory(above)
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (!existsSync(path)) throw error
+  }
 }
 
 /** Is there a vault in a home. */

@@ -30,6 +30,8 @@ export interface PersonalTerminal extends Disposable {
    * @returns false at the end
    */
   readByte(into: Uint8Array, at: number): boolean
+  /** Stops this program and whatever runs with it, as ^Z does; returns when they go on. */
+  suspend(): void
 }
 
 /** How the terminal in front is watched. */

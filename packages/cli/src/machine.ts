@@ -1,7 +1,6 @@
 /** The real machine, for `bin.ts`. With `key-terminal.ts` the only file of this package that touches `process`. */
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,13 +9,14 @@ import { isatty, ReadStream } from 'node:tty'
 import { systemClock } from './clock.ts'
 import type { Background, BackgroundInit, Io, PersonalTerminal, Sink } from './io.ts'
 import { openKeys } from './key-terminal.ts'
+import { homeOfUser } from './start.ts'
 
 /** This process. */
 export function thisMachine(): Io {
   return {
     env: process.env,
     cwd: process.cwd(),
-    userHome: homedir(),
+    userHome: homeOfUser(process.env),
     stdin: {
       isTerminal: isatty(0),
       descriptor: 0,
@@ -81,11 +81,10 @@ function background({ args, log, passphrase }: BackgroundInit): Background {
   return { pid: child.pid ?? 0, first }
 }
 
+/** A result that cannot be written is an error, but where whoever read has had enough. Remarks are lost without a word. */
 function sink(stream: NodeJS.WriteStream & { readonly fd: number }): Sink {
   let gone = false
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    // Whoever read has had enough.
-    if (error.code !== 'EPIPE') throw error
+  stream.on('error', () => {
     gone = true
   })
   return {
@@ -94,11 +93,13 @@ function sink(stream: NodeJS.WriteStream & { readonly fd: number }): Sink {
       return stream.isTTY ? stream.columns : undefined
     },
     write: (data) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         if (gone) resolve()
         else {
-          stream.write(data, () => {
-            resolve()
+          stream.write(data, (error) => {
+            const code = (error as NodeJS.ErrnoException | null | undefined)?.code
+            if (code === undefined || code === 'EPIPE' || stream.fd !== 1) resolve()
+            else reject(Object.assign(error as Error, { path: 'stdout' }))
           })
         }
       }),
@@ -120,6 +121,11 @@ function openTerminal(): PersonalTerminal | undefined {
       writeSync(file, text)
     },
     readByte: (into, at) => readSync(file, into, at, 1, null) === 1,
+    suspend: () => {
+      stream.setRawMode(false)
+      process.kill(0, 'SIGTSTP')
+      stream.setRawMode(true)
+    },
     [Symbol.dispose]: () => {
       stream.setRawMode(false)
       stream.destroy()

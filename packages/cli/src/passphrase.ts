@@ -155,6 +155,13 @@ export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Se
       case KILL_LINE:
         length = 0
         break
+      case SUSPEND:
+        end()
+        bytes.fill(0)
+        length = 0
+        terminal.suspend()
+        terminal.write(question)
+        break
       default:
         length++
     }
@@ -176,6 +183,7 @@ const BACKSPACE = 0x08
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const KILL_LINE = 0x15
+const SUSPEND = 0x1a
 const DELETE = 0x7f
 
 /** Where the last character begins: bytes 10xxxxxx go on with the one before them. */

@@ -4,6 +4,7 @@
  */
 import { lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
+import { userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 
 /**
@@ -34,13 +35,37 @@ export function keepCompiled(
   const root = cache?.startsWith('/') === true ? cache : join(userHome, '.cache')
   const folder = join(root, 'stronghold', 'compiled')
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    // Where the user has no home, none is made.
+    for (const one of [root, dirname(folder), folder]) makeOne(one)
     if (!isOursAlone(folder)) return undefined
     const { directory } = enableCompileCache(folder)
     if (directory !== undefined) env['NODE_COMPILE_CACHE'] = folder
     return directory === undefined ? undefined : folder
   } catch {
     return undefined
+  }
+}
+
+function makeOne(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+/**
+ * Where the user is at home: as the environment says, where that is an absolute path, else as the system knows it; `/` where
+ * it does not. Never relative: what is found there would depend on the current directory.
+ */
+export function homeOfUser(env: Readonly<Record<string, string | undefined>>): string {
+  const said = env['HOME']
+  if (said?.startsWith('/') === true) return said
+  try {
+    return userInfo().homedir
+  } catch {
+    // A user of whom the system knows a number alone.
+    return '/'
   }
 }
 

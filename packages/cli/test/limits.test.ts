@@ -1,14 +1,15 @@
 /** Bounds of the program, each at its limit and one past it. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 
 import { expect, test } from 'vitest'
 
 import { fileLines } from '../src/audit-file.ts'
 import { readBook, writeBook } from '../src/book.ts'
 import { Failure } from '../src/failure.ts'
-import { locateHome, socketsOf } from '../src/home.ts'
+import { locateHome, makeHome, socketsOf } from '../src/home.ts'
 import {
   MAX_AUDIT_LINE_BYTES,
+  MAX_BOOK_ADDRESSES,
   MAX_BOOK_PEERS,
   MAX_INPUT_BYTES,
   MAX_SECRET_BYTES,
@@ -31,6 +32,20 @@ test('a book holds MAX_BOOK_PEERS and no more', () => {
   }).toThrow(Failure)
 })
 
+test('a peer has MAX_BOOK_ADDRESSES, the newest first; more at once are refused', async () => {
+  using machine = new Machine()
+  const peer = '12D3KooWGjmG2kLsxiSUyHx1XF6u4qAZnEZrKEp3K12yomBjSh5J'
+  const at = (from: number, count: number): string[] =>
+    Array.from({ length: count }, (_, index) => `/ip4/192.0.2.1/tcp/${from + index}/p2p/${peer}`)
+  const add = ['peer', 'add', 'nas']
+  expect((await machine.run([...add, ...at(1, MAX_BOOK_ADDRESSES + 1)])).exit).toBe(12)
+  await machine.done([...add, ...at(1, MAX_BOOK_ADDRESSES)])
+  const { json } = await machine.done([...add, ...at(1000, 1), '--json'])
+  const { addresses } = json as { addresses: readonly string[] }
+  expect(addresses).toHaveLength(MAX_BOOK_ADDRESSES)
+  expect(addresses.slice(0, 2)).toEqual(['/ip4/192.0.2.1/tcp/1000', '/ip4/192.0.2.1/tcp/1'])
+})
+
 test('sockets move to the runtime directory past MAX_SOCKET_PATH_BYTES, or are refused', () => {
   const at = (length: number) => {
     const path = `/${'x'.repeat(length - '/'.length - '/control.sock'.length)}`
@@ -42,6 +57,20 @@ test('sockets move to the runtime directory past MAX_SOCKET_PATH_BYTES, or are r
   const moved = socketsOf(long, { XDG_RUNTIME_DIR: '/run/user/1' })
   expect(moved.control).toMatch(/^\/run\/user\/1\/stronghold-[0-9a-f]{16}\/control\.sock$/)
   expect(() => socketsOf(long, { XDG_RUNTIME_DIR: `/${'r'.repeat(90)}` })).toThrow(Failure)
+})
+
+test('a home that names nothing is refused, and does not become the current directory', async () => {
+  using machine = new Machine()
+  const { exit, stderr } = await machine.run(['peer', 'list', '--home', ''])
+  expect(exit).toBe(2)
+  expect(stderr).toContain('--home names nothing')
+})
+
+test.runIf(existsSync('/proc/self'))('a home where nothing can be made is refused at once', () => {
+  const at = (path: string) => locateHome({ env: {}, cwd: '/', userHome: '/' }, path)
+  expect(() => {
+    makeHome(at('/proc/self/stronghold/home'))
+  }).toThrow('/proc/self/stronghold')
 })
 
 test('a home that others may look into, or that is no directory, is refused', async () => {

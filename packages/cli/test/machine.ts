@@ -203,6 +203,7 @@ export class Machine implements Disposable {
         into[at] = byte
         return true
       },
+      suspend: () => {},
       [Symbol.dispose]: () => {},
     }
   }

@@ -24,6 +24,9 @@ function typed(text: string): { read: string; shown: string } {
         into[at] = byte
         return true
       },
+      suspend: () => {
+        shown += '[stopped]'
+      },
       [Symbol.dispose]: () => {},
     }),
   } as Partial<Io> as Io
@@ -45,6 +48,13 @@ describe('ask()', () => {
     expect(typed('aß€😀\u007f\u007f\u007fx\n').read).toBe('ax')
     expect(typed('wrong\u0015right\n').read).toBe('right')
     expect(typed('\u007f\u007fx\n').read).toBe('x')
+  })
+
+  test('stops on ^Z, and asks anew when it goes on', () => {
+    expect(typed('wrong\u001aright\r')).toEqual({
+      read: 'right',
+      shown: 'Passphrase: \r\n[stopped]Passphrase: \r\n',
+    })
   })
 
   test('gives up on ^C, ^D, the end and an empty line', () => {

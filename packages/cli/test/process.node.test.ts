@@ -1,6 +1,14 @@
 /** The real binary: descriptors, exit codes, what others see of it in `ps`. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -101,6 +109,24 @@ describe('stronghold', () => {
       )
       expect({ status, stdout }).toEqual({ status: 7, stdout: '' })
       expect(stderr).toContain('there is no terminal to ask on')
+    },
+  )
+
+  test.runIf(existsSync('/dev/full'))(
+    'a result that cannot be written is an error, with one sentence and no trace of the program',
+    { timeout: 60_000 },
+    () => {
+      const full = openSync('/dev/full', 'w')
+      const { status, stderr } = spawnSync(process.execPath, [BINARY, 'version'], {
+        env,
+        encoding: 'utf8',
+        stdio: ['ignore', full, 'pipe'],
+      })
+      closeSync(full)
+      expect(stderr).toBe(
+        'stronghold: error: cannot use "stdout": the disk is full\nstronghold: hint: make room on the disk: df -h\n',
+      )
+      expect(status).toBe(13)
     },
   )
 })

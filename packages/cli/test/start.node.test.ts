@@ -13,7 +13,7 @@ import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { isOursAlone, keepCompiled } from '../src/start.ts'
+import { homeOfUser, isOursAlone, keepCompiled } from '../src/start.ts'
 
 let folder: string
 beforeAll(() => {
@@ -46,6 +46,12 @@ describe('what was compiled', () => {
     expect(existsSync(join(folder, 'none'))).toBe(false)
   })
 
+  test('makes no home for a user who has none', () => {
+    const none = join(folder, 'no-home')
+    expect(keepCompiled({}, none)).toBeUndefined()
+    expect(existsSync(none)).toBe(false)
+  })
+
   test('is not kept where others may write, look, or put another in its place', () => {
     expect(isOursAlone(made('own').within)).toBe(true)
     const open = made('open')
@@ -73,4 +79,12 @@ describe('what was compiled', () => {
     expect(isOursAlone(own.within)).toBe(false)
     expect(isOursAlone(above.within)).toBe(false)
   })
+})
+
+test('the home of a user is absolute, whatever the environment says', () => {
+  expect(homeOfUser({ HOME: '/home/me' })).toBe('/home/me')
+  const known = homeOfUser({})
+  expect(known).toMatch(/^\//)
+  expect(homeOfUser({ HOME: '' })).toBe(known)
+  expect(homeOfUser({ HOME: 'relative' })).toBe(known)
 })
