@@ -182,7 +182,7 @@ function find(
   if (rest === '') {
     const nowMs = io.clock.nowMs()
     const open = mine.filter((one) => isOpen(one, nowMs))
-    return { target, ...only(open, text) }
+    return { target, ...only(open, text, `nothing asked of ${name} waits`) }
   }
   const ids = idsNamed(rest, mine)
   const digits = rest.replace(/^q-/, '')
@@ -201,9 +201,10 @@ function find(
 function only(
   found: readonly AskedRequest[],
   text: string,
+  none?: string,
 ): { readonly id: string; readonly request: AskedRequest } {
   const [request, another] = found
-  if (request === undefined) throw unknown(text)
+  if (request === undefined) throw unknown(text, none)
   if (another === undefined) return { id: request.id, request }
   throw new Failure('usage', `cannot tell which request ${quoted(text)} is`, {
     reason: `${found.length} begin so`,
@@ -211,9 +212,9 @@ function only(
   })
 }
 
-function unknown(text: string): Failure {
+function unknown(text: string, reason = 'nothing such waits, or was asked lately'): Failure {
   return new Failure('not_found', `cannot find request ${quoted(text)}`, {
-    reason: 'nothing such waits, or was asked lately',
+    reason,
     hint: 'stronghold request list',
   })
 }

@@ -176,6 +176,11 @@ describe('with rules', () => {
     expect((await ci.run('verify home:release/app --sig later.sig --in app.tgz')).exit).toBe(0)
     await ci.done('receipt verify later.json --peer home --in app.tgz')
     expect((await ci.done(`request show ${name} --json`)).json.state).toBe('done')
+    const none = await ci.run('request show home:')
+    expect({ exit: none.exit, said: none.stderr.includes('nothing asked of home waits') }).toEqual({
+      exit: 9,
+      said: true,
+    })
     // What has arrived is not kept there.
     const again = await ci.run(`request wait ${name}`)
     expect(again.exit).toBe(11)
