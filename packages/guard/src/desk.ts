@@ -101,7 +101,7 @@ export class Desk {
     if (!this.#book.isWelcome(peer)) return DENIED
     const before = this.#held(work, peer, id)
     // The hash is over what was sent, so that its sender can make it again; what is held of it may be less.
-    const asked = { ...asker, ...request }
+    const asked = { ...request, ...asker }
     let looked: Looked
     try {
       looked = this.#look(work, asked, before?.expiresAtMs)
@@ -156,7 +156,7 @@ export class Desk {
     const untilMs = Math.min(expiresAtMs, work.tx.nowMs + this.#limits.maxTimeoutMs)
     let looked: Looked
     try {
-      looked = this.#look(work, { ...asker, ...request }, untilMs)
+      looked = this.#look(work, { ...request, ...asker }, untilMs)
     } catch (error) {
       this.#refuse(work, asker, id, failureOf(error, 'no'))
       return
@@ -180,6 +180,7 @@ export class Desk {
     looked: Looked,
     askedAtMs: number = work.tx.nowMs,
   ): HeldRequest {
+    const waits = looked.decided.standing.verdict === 'ask'
     return {
       peer,
       id: toHex(request.id),
@@ -189,7 +190,8 @@ export class Desk {
       connection,
       reason: request.reason.slice(0, this.#limits.maxReasonLength),
       receipt: request.receipt,
-      steps: request.steps,
+      // What a person agrees to later is what was hashed now, whatever becomes of memory that was handed in.
+      steps: waits ? structuredClone(request.steps) : request.steps,
       state: { phase: 'noted' },
       asked: false,
       touched: looked.reach.touched,

@@ -99,7 +99,8 @@ export class RequestMolds {
     const at = bytes.findIndex((byte, index) => byte !== mold[index])
     if (at > 0 && isMold(mold, REQUEST_ID_OFFSET)) {
       const [before, behind] = [mold.slice(0, at), mold.slice(at + 1)]
-      this.#known.set(name, { request: bare, before, behind })
+      // A copy: what whoever asked changes in its own objects later is another request.
+      this.#known.set(name, { request: structuredClone(bare), before, behind })
     }
     return bytes
   }

@@ -303,3 +303,22 @@ function signed(peer: string, byte: number): NewEntry {
     },
   }
 }
+
+test('A request is compared with what the one before said, not with objects that it was handed in', () => {
+  const molds = new RequestMolds()
+  const as = { format: 'sshsig', namespace: 'file', hash: 'sha512' }
+  const input = { key: 'a', message: new Uint8Array(5), as }
+  const request: HashedRequest = {
+    vault: new Uint8Array(16),
+    peer: 'p',
+    id: new Uint8Array(16),
+    steps: [{ procedure: 'sign', version: 1, input }],
+    footprint: [['sign', 'key', 'a']],
+    formats: ['sshsig:file'],
+    reason: '',
+    timeoutMs: 1,
+  }
+  assert.deepEqual(molds.encode(request), requestBytes(request))
+  as.hash = 'sha256'
+  assert.deepEqual(molds.encode(request), requestBytes(request))
+})

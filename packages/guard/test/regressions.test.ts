@@ -186,3 +186,37 @@ describe('the same request again, once it was answered', () => {
     expect((await owner.verifyAudit()).faults).toEqual([])
   })
 })
+
+describe('a request', () => {
+  it('is that of whoever asks, whatever else stands in it', async () => {
+    await using all = await guarded()
+    await all.guard.owner.addRule({ ...SIGN, effect: 'allow' })
+    const forged = { ...signing('x'), peer: CI.peer, connection: CI.connection }
+    expect(told(await all.guard.network.submit(BOX, forged))).toContain('denied_by_rule')
+  })
+
+  it('that waits is carried out as it was asked, whatever becomes of the memory it came in', async () => {
+    await using all = await guarded()
+    const { network, owner } = all.guard
+    await owner.addRule({ ...SIGN, effect: 'ask' })
+    const message = encodeUtf8('pay 1')
+    const as = { format: 'sshsig', namespace: 'file' }
+    const request = { ...signing(''), steps: [step('sign', { key: 'release/app', message, as })] }
+    expect(told(await network.submit(CI, request))).toBe('pending')
+    message.set(encodeUtf8('pay 9'))
+    as.namespace = 'other'
+    const [approval] = await allApprovals(owner)
+    await owner.decide([approval?.boundHash ?? new Uint8Array()], 'once')
+    const answer = await network.wait(CI, request.id)
+    const signature = answer.state === 'done' ? answer.outputs[0]?.['signature'] : undefined
+    const verified = await owner.run([
+      step('verify', {
+        key: 'release/app',
+        message: encodeUtf8('pay 1'),
+        signature,
+        as: { format: 'sshsig', namespace: 'file' },
+      }),
+    ])
+    expect(verified.outputs).toEqual([{ valid: true }])
+  })
+})
