@@ -1,5 +1,5 @@
 /** Peers, rules, grants and the audit, as somebody types them. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -7,6 +7,8 @@ import { Machine } from '../machine.ts'
 
 const CI = '12D3KooWGjmG2kLsxiSUyHx1XF6u4qAZnEZrKEp3K12yomBjSh5J'
 const NAS = '12D3KooWMVqmE7ddHsQPxUnimPzrJrFewrC8fenmsUzWeRzFBf9Z'
+
+const OTHER = 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'
 
 /** The last of what a command printed. */
 const last = (list: unknown): unknown => (list as unknown[]).at(-1)
@@ -81,13 +83,12 @@ describe('peer', () => {
   })
 
   test('rename, tag, block, unblock and remove', async () => {
-    const other = 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N'
-    await machine.done(`peer add other ${other}`)
+    await machine.done(`peer add other ${OTHER}`)
     await machine.done('peer rename other build')
     await machine.done('peer tag build @a b')
     await machine.done('peer block build')
     const shown = await machine.done('peer show build --json')
-    expect(shown.json).toMatchObject({ peer: other, tags: ['a', 'b'], blocked: true })
+    expect(shown.json).toMatchObject({ peer: OTHER, tags: ['a', 'b'], blocked: true })
     await machine.done('peer unblock build')
     await machine.done('peer remove build')
     expect((await machine.run('peer show build')).exit).toBe(9)
@@ -165,6 +166,68 @@ describe('rule', () => {
     expect((await machine.run('rule show r9')).exit).toBe(9)
   })
 
+  test('stands where it was put, ends when it was said to, and is as it was told', async () => {
+    const mine = '--procedures pub --paths x/** --effect'
+    const put = async (rest: string): Promise<unknown> =>
+      (await machine.done(`rule add ${mine} ${rest} --json`)).json
+    expect(await put('allow --peers known --first --id mine')).toMatchObject({
+      ...{ id: 'mine', position: 1, of: 3 },
+    })
+    const before = await put(
+      'ask --peers @t --before r1 --limit 1/day --when-used-up next --expires 90d --tell',
+    )
+    expect(before).toMatchObject({ position: 3, of: 4 })
+    const id = (before as { id: string }).id
+    const { json } = await machine.done(`rule show ${id} --json`)
+    expect(json).toMatchObject({ peers: ['@t'], when_used_up: 'next', tell: true })
+    const days = (Date.parse(String(json.expires)) - Date.now()) / 86_400_000
+    expect(Math.round(days)).toBe(90)
+    const wrong = await machine.run(`rule add ${mine} ask --peers ci --first --before r1`)
+    expect(wrong.exit).toBe(2)
+    await machine.done(
+      `rule edit ${id} --peers ci --paths y --limit 2/hour --expires 1d --note why`,
+    )
+    expect((await machine.done(`rule show ${id} --json`)).json).toMatchObject({
+      ...{ paths: ['y'], limits: ['2/hour'], note: 'why', when_used_up: 'next' },
+    })
+    for (const one of ['mine', id]) await machine.done(`rule remove ${one}`)
+  })
+
+  test('what is only tried changes nothing, whichever command tries', async () => {
+    const state = async (): Promise<string> =>
+      [
+        (await machine.done('rule export')).stdout,
+        (await machine.done('key list --json')).stdout,
+        (await machine.done('peer list --json')).stdout,
+        (await machine.done('store list --json')).stdout,
+        (await machine.done('config show --json')).stdout,
+        (await machine.done('audit query --event rule --json')).stdout,
+      ].join('')
+    const before = await state()
+    machine.write('none.toml', '')
+    for (const line of [
+      'rule remove r1',
+      'rule move r1 --first',
+      'rule apply none.toml',
+      'key create dry/run',
+      'key rotate release/app',
+      'key revoke release/app',
+      'store set a b',
+      `peer add more ${OTHER}`,
+      'peer rename ci other',
+      'peer tag ci t',
+      'peer block ci',
+      'peer remove ci',
+      'config set audit.max_bytes 100000000',
+      'sign release/app --in none.toml --out dry.sig',
+    ]) {
+      const { exit, stderr } = await machine.run(`${line} --dry-run`)
+      expect(`${line}: ${exit} ${stderr}`).toBe(`${line}: 0 `)
+    }
+    expect(await state()).toBe(before)
+    expect(existsSync(machine.path('dry.sig'))).toBe(false)
+  })
+
   test('export, diff and apply: the same file changes nothing', async () => {
     const { stdout } = await machine.done('rule export')
     writeFileSync(machine.path('rules.toml'), stdout)
@@ -211,6 +274,10 @@ describe('audit', () => {
       event: 'owner',
       facts: { outcome: 'executed', use: [['sign', 'key', 'release/app', expect.any(String), 1]] },
     })
+    const failed = await machine.done('audit query --outcome failed --event owner --json')
+    expect(failed.json.entries).toEqual([])
+    const named = await machine.done('audit query --peer ci --json')
+    expect(last(named.json.entries)).toMatchObject({ facts: { peer: CI } })
     expect((await machine.done('audit tail --count 5')).stdout).toContain(
       'executed, sign:key release/app',
     )
