@@ -88,6 +88,15 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
         'it is more than the relay between carries',
         `connect directly: stronghold peer add ${name} ADDRESS`,
       )
+    case 'closed_at_once': {
+      // A peer that blocks us says no more than one that has no room.
+      const later = comeBack === undefined ? '' : `; if it opens again: ${comeBack}`
+      return fail(
+        `cannot ask ${name} for ${what}`,
+        `${name} closes the connection at once`,
+        `it may have blocked this machine, there: stronghold peer list${later}`,
+      )
+    }
     case 'layer_firewall':
       return fail(`${name} denied ${what}`, undefined, `there: stronghold peer list`)
     default:

@@ -21,6 +21,7 @@ const TOLD: readonly (readonly [StatusCode, string | undefined, number, string, 
   ['canceled', 'canceled', 6, 'sign on release/app was taken back', 'ask again'],
   ['failed_precondition', 'locked', 7, 'home cannot answer', 'unlock; here: stronghold sign'],
   ['unavailable', 'layer_dial', 8, 'cannot reach home', 'stronghold peer connect home'],
+  ['unavailable', 'closed_at_once', 8, 'cannot ask home for sign', 'there: stronghold peer list'],
   ['unauthenticated', 'layer_security', 8, 'cannot reach home', 'stronghold peer connect home'],
   ['invalid_argument', 'layer_protocol', 8, 'cannot reach home', 'stronghold peer connect home'],
   // A relay's verdict is none of the peer's.
@@ -61,6 +62,15 @@ test('what may have been done is come back to, and text of others is on one line
   const { hint, reason } = refusal(refused, ASKING)
   expect(hint).toBe('stronghold request wait home:q-7f3a')
   expect(reason).toBe('refused⏎\\u{1b}[2J')
+})
+
+test('a door that is shut each time may have blocked this machine, and may open again', () => {
+  const message = 'Cannot finish the request: the connection was closed (layer request)'
+  const refused = { code: 'unavailable', ran: 'maybe', reason: 'closed_at_once', message } as const
+  const failure = refusal(refused, ASKING)
+  expect(failure.reason).toBe('home closes the connection at once')
+  expect(failure.hint).toContain('stronghold peer list; if it opens again: stronghold request wait')
+  expect(refusal(refused, { ...ASKING, back: undefined }).hint).not.toContain('request wait')
 })
 
 test('a rule that tells says which one it was', () => {

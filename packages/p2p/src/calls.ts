@@ -92,6 +92,8 @@ export class Call implements StartedCall, Ask {
   cuts = 0
   /** How often it was sent again because the time of a relayed connection was over, which is nobody's fault. */
   renewals = 0
+  /** The last connection ended before the responder said hello on it. */
+  unheard = false
   /** The instance of the responder that may know it. */
   instance: Uint8Array | undefined
   over = false
@@ -368,7 +370,11 @@ export class Calls implements CallTaker {
         } else this.fail(call, lost(this.#init.peer))
       },
       () => {
-        if (!call.over) this.#again(call)
+        if (call.over) return
+        // As good as sent: a peer that closes every connection at once would be dialled on and on.
+        call.sends += 1
+        call.unheard = !isOfRelay(channel)
+        this.#again(call)
       },
     )
   }
@@ -417,6 +423,7 @@ export class Calls implements CallTaker {
       case 'lost':
         this.#land(call)
         call.wasSent ||= outcome.left
+        call.unheard = call.channel?.knownInstance === undefined && !isOfRelay(call.channel)
         call.instance = call.channel?.knownInstance ?? call.instance
         if (this.#channel === call.channel) this.#channel = undefined
         this.#countCut(call)
@@ -443,6 +450,7 @@ export class Calls implements CallTaker {
   #lost(call: Call): P2pError {
     const { peer } = this.#init
     if (call.cuts > 0) return tooLongForRelay(peer, 'maybe')
+    if (call.unheard) return closedAtOnce(peer)
     if (call.channel?.budget === undefined) return lost(peer)
     const text = 'Cannot finish the request: the relayed connection ended, as a relay bounds it'
     const reason = 'relay_ended'
@@ -471,6 +479,19 @@ function lost(peer: PeerId): P2pError {
     ran: 'maybe',
     peer,
   })
+}
+
+/** By a peer that refuses us once it knows who we are, that is full, or that goes away: which of them nobody tells. */
+function closedAtOnce(peer: PeerId): P2pError {
+  const text = 'Cannot finish the request: the connection was closed before the peer said anything'
+  const reason = 'closed_at_once'
+  return new P2pError('unavailable', text, { layer: 'request', ran: 'maybe', peer, reason })
+}
+
+/** Whether a relay ended the channel. */
+function isOfRelay(channel: AskingChannel | undefined): boolean {
+  const why = channel?.closedWith
+  return isP2pError(why) && why.layer === 'relay'
 }
 
 function tooLongForRelay(peer: PeerId, ran: 'no' | 'maybe'): P2pError {

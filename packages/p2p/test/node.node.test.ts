@@ -151,6 +151,36 @@ test('a pulled cable: the request is answered over the next connection, and ran 
   proxy.close()
 })
 
+test('a peer that closes every connection at once is dialled a few times, not until the deadline', async () => {
+  await using home = await createNode({ ...OPEN, listen: ['/ip4/127.0.0.1/tcp/0'] })
+  let isAsked = false
+  home.serve(protocol, {
+    ...handlers,
+    echo: async (message) => {
+      if (message[0] === 1) return message
+      isAsked = true
+      return await new Promise<Uint8Array>(() => {})
+    },
+  })
+  await using away = await createNode()
+  let refused = 0
+  const events = home.events({ types: ['refused'] })
+  void (async () => {
+    for await (const event of events) refused += event.type === 'refused' ? 1 : 0
+  })()
+  const remote = away.client(protocol, home.addresses)
+  // It has said hello once: the request goes again to whoever says the same.
+  await remote.echo(Uint8Array.of(1))
+  const answer = remote.echo(Uint8Array.of(9), { timeoutMs: 60_000 })
+  await expect.poll(() => isAsked).toBe(true)
+  home.block(away.peer)
+  const failed = { code: 'unavailable', ran: 'maybe', reason: 'closed_at_once' }
+  await expect(answer).rejects.toMatchObject(failed)
+  expect(refused).toBeLessThan(10)
+  // Nor is a request that finds the door shut from the first.
+  await expect(remote.echo(Uint8Array.of(9))).rejects.toMatchObject(failed)
+})
+
 test('an identity lives in a file of its own, for its owner alone', async () => {
   const path = join(folder, 'identity')
   let peer = ''

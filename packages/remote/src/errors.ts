@@ -18,6 +18,8 @@ export type RemoteReason =
   | 'receipt_invalid'
   /** Another answer than the procedure gives: `data_loss`. */
   | 'bad_answer'
+  /** Each connection is closed before the other side has said anything: it refuses this peer, or is full: `unavailable`. */
+  | 'closed_at_once'
   /** The ticket is used, over, or wrong: `permission_denied`. */
   | 'ticket_refused'
 

@@ -63,6 +63,8 @@ export const MIN_RETRY_MS = 100
 export const MAX_RETRY_MS = 5000
 /** How long a call that was never answered is made again after its connection broke, in milliseconds. */
 export const MAX_LOST_MS = 20_000
+/** The same where each connection is closed before the other side has said anything, in milliseconds. */
+export const MAX_SHUT_MS = 3000
 /** Longest an acknowledgement waits for a message to go along with, in milliseconds. */
 export const ACKNOWLEDGE_AFTER_MS = 1000
 /** Most acknowledgements that wait. What comes on top is not sent: the other side forgets by itself. */

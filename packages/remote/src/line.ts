@@ -14,6 +14,7 @@ import {
   DEADLINE_GRACE_MS,
   MAX_LOST_MS,
   MAX_RETRY_MS,
+  MAX_SHUT_MS,
   MIN_RETRY_MS,
 } from './limits.ts'
 import type { AnswerMessage } from './messages.ts'
@@ -26,6 +27,8 @@ export interface Patience {
   untilMs: number
   /** May it be there already: then it is asked about again after whatever failed. */
   taken: boolean
+  /** Was anything heard of it: then a door that is shut now may open again until its time is over. Default false. */
+  readonly heard?: boolean
   readonly signal?: AbortSignal | undefined
   /** How long the other side may take besides. Default 0. */
   readonly holdMs?: number
@@ -91,6 +94,7 @@ export class Line {
     // What was answered once is worth waiting for until its time is over; what never was may meet a peer that lets us in and
     // throws us out for ever.
     let lostAtMs = patience.taken ? Infinity : undefined
+    let shutSinceMs: number | undefined
     for (let pauseMs = MIN_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)) {
       this.assertOpen()
       signal?.throwIfAborted()
@@ -104,8 +108,12 @@ export class Line {
         patience.taken ||= error.ran !== 'no'
         if (!patience.taken) throw fromP2p(error)
         if (patience.untilMs - this.timers.nowMs() <= pauseMs) throw tooLate(error)
-        lostAtMs ??= this.timers.nowMs() + MAX_LOST_MS
-        if (this.timers.nowMs() >= lostAtMs) throw fromP2p(error)
+        const nowMs = this.timers.nowMs()
+        shutSinceMs = isShut(error) ? (shutSinceMs ?? nowMs) : undefined
+        const shutForMs = shutSinceMs === undefined ? 0 : nowMs - shutSinceMs
+        if (shutForMs >= MAX_SHUT_MS && patience.heard !== true) throw fromP2p(error)
+        lostAtMs ??= nowMs + MAX_LOST_MS
+        if (nowMs >= lostAtMs) throw fromP2p(error)
       }
       await this.pause(pauseMs, signal)
     }
@@ -151,6 +159,11 @@ export class Line {
 function isPassing(error: unknown): error is Error & { readonly ran: 'no' | 'maybe' | 'yes' } {
   if (isP2pError(error, 'unavailable')) return true
   return isP2pError(error, 'deadline_exceeded') && error.layer === 'request'
+}
+
+/** Whether the other side closed a connection that was proven before it said anything on it. */
+function isShut(error: unknown): boolean {
+  return isP2pError(error, 'unavailable') && error.reason === 'closed_at_once'
 }
 
 function tooLate(cause: unknown): RemoteError {

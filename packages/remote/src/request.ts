@@ -124,6 +124,7 @@ export class RemoteRequest<Output> implements RemotePending<Output> {
       this.#patience.taken = true
       const answer = await this.#line.ask((client, options) => client.wait(whole, options), {
         ...this.#patience,
+        heard: true,
         holdMs,
       })
       if (leftMs <= 0 && answer.state === 'pending') throw expired()

@@ -1,10 +1,12 @@
 /** Peers that nobody knows, that lost their standing, and what they can tell from what they hear. */
 import { allApprovals } from '@stronghold/guard'
 import { pub, sign } from '@stronghold/vault/catalog'
+import type { PeerId } from '@stronghold/p2p'
 import { expect, test } from 'vitest'
 
 import { connectVault } from '../src/index.ts'
-import { MAX_LISTED, MAX_LOST_MS, MAX_RETRY_MS } from '../src/limits.ts'
+import type { RemoteVault, Timers } from '../src/index.ts'
+import { MAX_LISTED, MAX_LOST_MS, MAX_RETRY_MS, MAX_SHUT_MS } from '../src/limits.ts'
 import { ASK, asked, failure, served, SIGN, text } from './served.ts'
 
 const SIGNING = { key: 'release/app', message: text('v2.4.0') }
@@ -140,15 +142,12 @@ test('a known peer is asked about once, as long as it stands', async () => {
   expect(asked).toBe(1)
 })
 
-test('a peer that is let in and thrown out, again and again, gives up long before its deadline', async () => {
-  await using all = await served({ rules: [SIGN], over: 'tcp' })
-  const { home, away } = all
-  home.block(away.peer)
-  // A clock that is at the end of each pause at once.
+/** A clock that is at the end of each pause at once. */
+function hurried(): Timers {
   let nowMs = 0
-  const timers = {
+  return {
     nowMs: () => nowMs,
-    setTimer: (delayMs: number, fire: () => void) => {
+    setTimer: (delayMs, fire) => {
       const pause = setImmediate(() => {
         nowMs += delayMs
         fire()
@@ -158,7 +157,67 @@ test('a peer that is let in and thrown out, again and again, gives up long befor
       }
     },
   }
+}
+
+test('MAX_SHUT_MS: a peer that meets a shut door each time is told so soon, for whatever it asks', async () => {
+  await using all = await served({ rules: [SIGN], over: 'tcp' })
+  const { home, away } = all
+  home.block(away.peer)
+  const uses: ((remote: RemoteVault) => Promise<unknown>)[] = [
+    (remote) => remote.run(sign, SIGNING),
+    (remote) => remote.resume('00'.repeat(16)),
+    (remote) => remote.list(),
+  ]
+  for (const use of uses) {
+    const timers = hurried()
+    await using remote = connectVault(away, home.addresses, { timeoutMs: 600_000 }, { timers })
+    expect(await failure(use(remote))).toMatchObject({
+      code: 'unavailable',
+      reason: 'closed_at_once',
+      ran: 'maybe',
+    })
+    expect(timers.nowMs()).toBeGreaterThanOrEqual(MAX_SHUT_MS)
+    expect(timers.nowMs()).toBeLessThan(2 * MAX_SHUT_MS)
+  }
+})
+
+test('a request that a person was being asked about outlives a door that is shut for a while', async () => {
+  await using all = await served({ rules: [ASK], over: 'tcp' })
+  const { home, away, guard } = all
+  const timers = hurried()
   await using remote = connectVault(away, home.addresses, { timeoutMs: 600_000 }, { timers })
-  expect(await failure(remote.run(sign, SIGNING))).toMatchObject({ code: 'unavailable' })
-  expect(nowMs).toBeLessThan(MAX_LOST_MS + 2 * MAX_RETRY_MS)
+  const signing = remote.run(sign, SIGNING)
+  const approval = await asked(all)
+  // Of the node alone: the guard lets it in as before.
+  home.block(away.peer)
+  await expect.poll(() => timers.nowMs(), { interval: 5 }).toBeGreaterThan(2 * MAX_SHUT_MS)
+  home.unblock(away.peer)
+  await guard.owner.decide([approval.boundHash], 'once')
+  expect(await signing).toMatchObject({ version: 1 })
+})
+
+test('MAX_LOST_MS: a peer that is let in and thrown out, again and again, gives up long before its deadline', async () => {
+  let thrownOut = 0
+  await using all = await served({
+    rules: [SIGN],
+    over: 'tcp',
+    door: () => ({
+      list: async ({ peer }) => {
+        // The answer to a ping comes behind whatever was said before it: the hello has arrived.
+        thrownOut += 1
+        await all.home.ping(peer as PeerId)
+        all.home.block(peer as PeerId)
+        all.home.unblock(peer as PeerId)
+        return { records: [], more: false }
+      },
+    }),
+  })
+  const { home, away } = all
+  const timers = hurried()
+  await using remote = connectVault(away, home.addresses, { timeoutMs: 600_000 }, { timers })
+  const { code, reason } = await failure(remote.list())
+  expect({ code, reason }).toEqual({ code: 'unavailable', reason: undefined })
+  expect(timers.nowMs()).toBeGreaterThanOrEqual(MAX_LOST_MS)
+  expect(timers.nowMs()).toBeLessThan(MAX_LOST_MS + 2 * MAX_RETRY_MS)
+  expect(thrownOut).toBeGreaterThan(1)
 })

@@ -231,7 +231,8 @@ describe('a request that is not granted', () => {
   test('of a peer that is blocked is refused, and the audit still verifies', LONG, () => {
     at('peer block ci')
     const blocked = place.run('ci', 'pub home:release/app')
-    expect([3, 8]).toContain(blocked.exit)
+    expect(blocked.exit).toBe(8)
+    expect(blocked.stderr).toContain('pub on release/app: home closes the connection at once')
     at('peer unblock ci')
     expect(ci('pub home:release/app').exit).toBe(0)
     expect(at('audit verify').stdout).toContain('none missing, changed or moved')
