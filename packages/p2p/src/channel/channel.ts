@@ -212,6 +212,8 @@ class Line {
   }
 
   #frame(kind: number, flags: number, number: number, body: Uint8Array, owned: boolean): void {
+    // What a frame led to may have ended the channel: nothing of those behind it is begun, that nobody would end.
+    if (this.closed) return
     if (kind === KIND_HELLO) {
       this.knownInstance = body.slice()
       this.#hello.resolve(this.knownInstance)

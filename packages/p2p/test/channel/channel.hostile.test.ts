@@ -1,10 +1,16 @@
 /** A scripted other side, for every rule of `wire.md §3.1` and every limit on requests. */
-import { bytes } from '@stronghold/core'
+import { bytes, concat } from '@stronghold/core'
 import { afterEach, expect, test } from 'vitest'
 
 import { AskingChannel } from '../../src/channel/channel.ts'
 import type { Outcome } from '../../src/channel/asker.ts'
-import { decodeError, encodeError, MAX_NUMBERED_METHODS } from '../../src/channel/frame.ts'
+import {
+  decodeError,
+  encodeError,
+  encodeFrame,
+  encodePrelude,
+  MAX_NUMBERED_METHODS,
+} from '../../src/channel/frame.ts'
 import { Held } from '../../src/channel/held.ts'
 import { systemClock } from '../../src/clock.ts'
 import { resolveLimits } from '../../src/limits.ts'
@@ -615,4 +621,27 @@ test(
 test('an encoded error fits its frame', () => {
   const error = { code: 'internal', ran: 'yes', layer: 'handler', reason: 'x'.repeat(32) } as const
   expect(encodeError({ ...error, message: 'y'.repeat(5000) }).byteLength).toBe(4 + 32 + 512)
+})
+
+test('requests that came in one piece with the one whose handler ends the channel do not run', async () => {
+  const raw = await asker()
+  const ran: number[] = []
+  const ending = defineProtocol('/h/end', { end: unary({ request: bytes, response: bytes }) })
+  raw.two.serve(ending, {
+    end: (message) => {
+      ran.push(message[0] ?? 0)
+      raw.two.answering[0]?.destroy(new Error('enough'))
+      return message
+    },
+  })
+  const name = { protocol: '/h/end', method: 'end' }
+  const request = (number: number): Uint8Array => {
+    const id = new Uint8Array(16).fill(number)
+    const prelude = encodePrelude({ id, timeoutMs: 9, acked: 0, credit: 0, method: 0, name })
+    return encodeFrame(2, 0, number, concat([prelude, Uint8Array.of(number)]))
+  }
+  raw.hello()
+  raw.pipe.write([concat([request(1), request(2), request(3)])])
+  await raw.closed
+  expect(ran).toEqual([1])
 })
