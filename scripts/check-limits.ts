@@ -9,7 +9,10 @@ import { fileURLToPath } from 'node:url'
 import { STATUS_CODES } from '@stronghold/core'
 
 import { LAYERS } from '../packages/p2p/src/errors.ts'
-import { DEFAULT_LIMITS } from '../packages/p2p/src/limits.ts'
+import * as limits from '../packages/p2p/src/limits.ts'
+
+const { DEFAULT_LIMITS } = limits
+const CONSTANTS = Object.keys(limits).filter((name) => /^[A-Z_]+$/.test(name))
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -21,7 +24,7 @@ const texts = files.map((file) => readFileSync(join(ROOT, file), 'utf8'))
 
 /** A limit is a word of its own; a code or a layer stands in quotes. */
 const kinds: [string, readonly string[], (name: string) => RegExp][] = [
-  ['limit', Object.keys(DEFAULT_LIMITS), (name) => new RegExp(`\\b${name}\\b`)],
+  ['limit', [...Object.keys(DEFAULT_LIMITS), ...CONSTANTS], (name) => new RegExp(`\\b${name}\\b`)],
   ['code', STATUS_CODES, (name) => new RegExp(`['"\`]${name}['"\`]`)],
   ['layer', LAYERS, (name) => new RegExp(`['"\`]${name}['"\`]`)],
 ]

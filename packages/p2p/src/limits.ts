@@ -421,6 +421,25 @@ export const DEFAULT_LIMITS: Readonly<P2pLimits> = Object.freeze({
   framedTimeoutMs: 10_000,
 })
 
+// Constants: pieces in which memory is taken and given back. Each was measured; none bounds what a peer may do.
+
+/** Length of a slab that encrypted writes are made in, in bytes: a batch of the muxer, one stream's turn more, and what sealing adds. A longer write has memory of its own. */
+export const SLAB_BYTES: number = 160 * KIB
+/** Slabs of a node that wait to be used again: one is enough while the system takes at once what is written. One more is left to the collector. */
+export const MAX_SPARE_SLABS = 4
+/** Shortest write that a slab is made for, in bytes. A shorter one uses a slab that is there, or memory of its own. */
+export const MIN_SLAB_WRITE_BYTES: number = 32 * KIB
+/** Shortest chunk read from a socket whose memory goes back at once, in bytes. Shorter ones are left to the collector. */
+export const MIN_FREED_BYTES: number = 8 * KIB
+/** First block for headers and short payloads of the muxer, in bytes: a connection that says little holds little. Each further one is twice as long. */
+export const FIRST_FRAME_BLOCK_BYTES = 512
+/** Longest such block, in bytes: a busy connection takes few. */
+export const MAX_FRAME_BLOCK_BYTES: number = 16 * KIB
+/** First block that a message in parts is collected in, in bytes. Each further one is as long as all before it. */
+export const FIRST_MESSAGE_BLOCK_BYTES: number = 4 * KIB
+/** Longest such block, in bytes. */
+export const MAX_MESSAGE_BLOCK_BYTES: number = 64 * KIB
+
 /** Limits that may be zero, which switches the thing off. */
 const MAY_BE_ZERO: ReadonlySet<string> = new Set([
   'idleTimeoutMs',

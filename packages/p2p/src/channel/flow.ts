@@ -4,6 +4,8 @@
  */
 import { concat } from '@stronghold/core'
 
+import { FIRST_MESSAGE_BLOCK_BYTES, MAX_MESSAGE_BLOCK_BYTES } from '../limits.ts'
+
 import {
   FLAG_CONT,
   FLAG_MORE,
@@ -32,10 +34,6 @@ export function takeWhole(
   if (!held.reserve(bytes)) return 'too_much'
   return owned ? body.subarray(at) : body.slice(at)
 }
-
-// Ours: a message in parts is collected in blocks, each as long as all before it, within these lengths.
-const FIRST_BLOCK_BYTES = 4096
-const LAST_BLOCK_BYTES = 64 * 1024
 
 /** Joins the frames of one message. Its bytes are reserved as they come, and stay so until `release`. */
 export class Assembly {
@@ -81,7 +79,10 @@ export class Assembly {
   #copy(part: Uint8Array): void {
     for (let from = 0; from < part.byteLength;) {
       if (this.#last === undefined || this.#at === this.#last.byteLength) {
-        const length = Math.min(LAST_BLOCK_BYTES, Math.max(FIRST_BLOCK_BYTES, this.bytes))
+        const length = Math.min(
+          MAX_MESSAGE_BLOCK_BYTES,
+          Math.max(FIRST_MESSAGE_BLOCK_BYTES, this.bytes),
+        )
         this.#last = new Uint8Array(length)
         this.#blocks.push(this.#last)
         this.#at = 0

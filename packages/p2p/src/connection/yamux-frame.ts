@@ -1,6 +1,7 @@
 /**
  * Frames of Yamux: what a header says, and many frames written into few buffers. Knows nothing of streams or windows.
  */
+import { FIRST_FRAME_BLOCK_BYTES, MAX_FRAME_BLOCK_BYTES } from '../limits.ts'
 
 // Specification (libp2p/specs yamux/README.md, hashicorp/yamux spec.md)
 
@@ -101,14 +102,11 @@ function writeHeader(
 
 /** Payloads up to this length are copied beside their header; longer ones leave as they are. Measured. */
 const COPY_BYTES = 256
-/** A connection that says little holds a small block, a busy one takes few blocks. */
-const FIRST_BLOCK_BYTES = 512
-const LAST_BLOCK_BYTES = 16_384
 
 /** Collects frames as few buffers: headers and short payloads side by side, no byte of a block used twice. */
 export class FrameWriter {
   #block = new Uint8Array(0)
-  #blockBytes = FIRST_BLOCK_BYTES / 2
+  #blockBytes = FIRST_FRAME_BLOCK_BYTES / 2
   #start = 0 // of what is in the block and not yet in #chunks
   #at = 0
   #chunks: Uint8Array[] = []
@@ -158,7 +156,7 @@ export class FrameWriter {
   #room(bytes: number): void {
     if (this.#at + bytes <= this.#block.byteLength) return
     this.#cut()
-    this.#blockBytes = Math.min(this.#blockBytes * 2, LAST_BLOCK_BYTES)
+    this.#blockBytes = Math.min(this.#blockBytes * 2, MAX_FRAME_BLOCK_BYTES)
     this.#block = new Uint8Array(Math.max(this.#blockBytes, bytes))
     this.#start = 0
     this.#at = 0

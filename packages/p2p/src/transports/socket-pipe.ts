@@ -7,15 +7,13 @@ import { concat } from '@stronghold/core'
 
 import type { LocalEnd, Pipe, PipeEvents } from '../connection/pipe.ts'
 import { P2pError } from '../errors.ts'
+import { MIN_FREED_BYTES } from '../limits.ts'
 import type { P2pLimits } from '../limits.ts'
 
 import { Inbox } from './inbox.ts'
 
 /** Below this, joining chunks is quicker than handing the system a list of them (measured on Node.js 24). */
 const JOIN_BELOW_BYTES = 16 * 1024
-
-// Ours: shorter chunks are left to the collector.
-const FREE_BYTES = 8 * 1024
 
 /** A socket taken out of its pipe. */
 export interface TakenSocket {
@@ -183,7 +181,7 @@ export class SocketPipe implements Pipe {
 
 /** Gives memory back at once: what waits for the collector makes it run, and that costs more than reading. */
 function free({ buffer, byteLength }: Uint8Array): void {
-  if (byteLength < FREE_BYTES || byteLength !== buffer.byteLength) return
+  if (byteLength < MIN_FREED_BYTES || byteLength !== buffer.byteLength) return
   if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 

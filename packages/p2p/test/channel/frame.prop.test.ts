@@ -1,7 +1,7 @@
 import { concat, STATUS_CODES } from '@stronghold/core'
 import { heldBytes } from '@stronghold/testkit'
 import { fc, test } from '@fast-check/vitest'
-import { expect, test as plain } from 'vitest'
+import { expect, test as plain, vi } from 'vitest'
 
 import { Assembly } from '../../src/channel/flow.ts'
 import {
@@ -15,6 +15,7 @@ import {
 import type { Side } from '../../src/channel/frame.ts'
 import { Held } from '../../src/channel/held.ts'
 import { isP2pError, LAYERS } from '../../src/errors.ts'
+import { FIRST_MESSAGE_BLOCK_BYTES, MAX_MESSAGE_BLOCK_BYTES } from '../../src/limits.ts'
 
 type Frame = [kind: number, flags: number, number: number, body: string]
 
@@ -156,6 +157,39 @@ plain('parts of a byte, between others or not, cost little more than their bytes
     expect(message instanceof Uint8Array && message.byteLength).toBe(assembly.bytes)
   }
 })
+
+plain(
+  'a message in parts is collected in blocks, each as long as all before it, up to the longest',
+  () => {
+    const assembly = new Assembly(new Held(1_000_000), 1_000_000)
+    const part = new Uint8Array(1000)
+    const blocks: number[] = []
+    vi.stubGlobal(
+      'Uint8Array',
+      class extends Uint8Array {
+        constructor(length: number) {
+          super(length)
+          blocks.push(length)
+        }
+      },
+    )
+    try {
+      for (let i = 0; i < 200; i++) assembly.push(i === 0 ? 1 : 5, part, false)
+    } finally {
+      vi.unstubAllGlobals()
+    }
+    const [first, second = 0, ...more] = blocks
+    expect(first).toBe(FIRST_MESSAGE_BLOCK_BYTES)
+    expect(second).toBeGreaterThanOrEqual(FIRST_MESSAGE_BLOCK_BYTES)
+    // A part that begins in one block ends in the next, which therefore counts it whole.
+    expect(second).toBeLessThan(FIRST_MESSAGE_BLOCK_BYTES + 1000)
+    expect(more.at(-1)).toBe(MAX_MESSAGE_BLOCK_BYTES)
+    expect(blocks).toEqual(blocks.toSorted((a, b) => a - b))
+    expect(blocks.reduce((sum, length) => sum + length)).toBeLessThan(
+      200_000 + MAX_MESSAGE_BLOCK_BYTES,
+    )
+  },
+)
 
 plain('parts that are views of much more keep little more alive than is reserved', () => {
   const held = new Held(64 * 1024 * 1024)

@@ -3,8 +3,9 @@ import { expect, it } from 'vitest'
 
 import { NoiseCipher } from '../../src/connection/noise-handshake.ts'
 import { NoisePipe } from '../../src/connection/noise-pipe.ts'
-import { SLAB_BYTES, Slabs } from '../../src/connection/slabs.ts'
+import { Slabs } from '../../src/connection/slabs.ts'
 import type { Pipe, PipeEvents } from '../../src/connection/pipe.ts'
+import { MAX_SPARE_SLABS, MIN_SLAB_WRITE_BYTES, SLAB_BYTES } from '../../src/limits.ts'
 import { cryptoRuntime } from '../../src/runtime/node-crypto.ts'
 
 const cipher = (): NoiseCipher => new NoiseCipher(cryptoRuntime.createAead(new Uint8Array(32)))
@@ -83,11 +84,17 @@ it('a pipe that never says that it is done is written to from fresh memory', () 
 
 it('what was released is used again, and no more of it waits than a few', () => {
   const slabs = new Slabs()
-  expect(slabs.take(100)).toBeUndefined()
+  expect(slabs.take(MIN_SLAB_WRITE_BYTES - 1)).toBeUndefined()
   expect(slabs.take(SLAB_BYTES + 1)).toBeUndefined()
-  const taken = Array.from({ length: 6 }, () => slabs.take(100_000))
-  expect(new Set(taken).size).toBe(6)
+  const many = MAX_SPARE_SLABS + 2
+  const taken = Array.from({ length: many }, (_, i) =>
+    slabs.take(i === 0 ? MIN_SLAB_WRITE_BYTES : SLAB_BYTES),
+  )
+  expect(new Set(taken).size).toBe(many)
+  expect(taken.map((slab) => slab?.byteLength)).toEqual(Array(many).fill(SLAB_BYTES))
   for (const slab of taken) if (slab !== undefined) slabs.give(slab)
-  const again = Array.from({ length: 6 }, () => slabs.take(100))
-  expect(again.filter((slab) => slab !== undefined && taken.includes(slab))).toHaveLength(4)
+  const again = Array.from({ length: many }, () => slabs.take(100))
+  expect(again.filter((slab) => slab !== undefined && taken.includes(slab))).toHaveLength(
+    MAX_SPARE_SLABS,
+  )
 })

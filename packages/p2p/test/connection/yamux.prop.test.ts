@@ -1,6 +1,6 @@
 import { fc, test } from '@fast-check/vitest'
 import { concat, equalBytes } from '@stronghold/core'
-import { expect } from 'vitest'
+import { expect, test as plain } from 'vitest'
 
 import {
   decodeHeader,
@@ -10,6 +10,7 @@ import {
   TYPE,
 } from '../../src/connection/yamux-frame.ts'
 import { YamuxSession } from '../../src/connection/yamux.ts'
+import { FIRST_FRAME_BLOCK_BYTES, MAX_FRAME_BLOCK_BYTES } from '../../src/limits.ts'
 import { headersOf, LIMITS } from './_yamux-end.ts'
 import type {
   StreamFailure,
@@ -53,6 +54,23 @@ test.prop([fc.array(fc.array(fc.nat(400), { maxLength: 40 }), { maxLength: 20 })
   }
   expect(equalBytes(concat(taken), concat(expected))).toBe(true)
 })
+
+plain(
+  'blocks for headers begin short and grow to their longest, also between one take and the next',
+  () => {
+    const writer = new FrameWriter()
+    const blocks = new Set<ArrayBufferLike>()
+    for (let i = 0; i < 4000; i++) {
+      writer.header(0, 0, 1, 0)
+      if (i % 7 === 0) for (const { buffer } of writer.take()) blocks.add(buffer)
+    }
+    const lengths = [...blocks].map(({ byteLength }) => byteLength)
+    const growing = [1, 2, 4, 8, 16, 32].map((times) => times * FIRST_FRAME_BLOCK_BYTES)
+    expect(growing.at(-1)).toBe(MAX_FRAME_BLOCK_BYTES)
+    expect(lengths).toEqual([...growing, ...lengths.slice(6).fill(MAX_FRAME_BLOCK_BYTES)])
+    expect(lengths.length).toBeGreaterThan(6)
+  },
+)
 
 /** Byte `at` of what is written on a stream by one side. */
 const byteAt = (id: number, side: number, at: number): number => (at * 31 + id * 7 + side) & 255

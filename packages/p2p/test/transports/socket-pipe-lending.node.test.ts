@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { MockInstance } from 'vitest'
 
 import type { Pipe, PipeEvents } from '../../src/connection/pipe.ts'
-import { DEFAULT_LIMITS } from '../../src/limits.ts'
+import { DEFAULT_LIMITS, MIN_FREED_BYTES } from '../../src/limits.ts'
 import { SocketPipe } from '../../src/transports/socket-pipe.ts'
 
 import { pattern, Recorder, turns } from './pipe-events.ts'
@@ -12,8 +12,6 @@ import { leavesNoSockets, socketPair } from './socket-pair.ts'
 leavesNoSockets()
 
 const KIB = 1024
-/** Shorter chunks are left to the collector. */
-const FREED_FROM = 8 * KIB
 
 let transfers: MockInstance<ArrayBuffer['transfer']>
 beforeEach(() => {
@@ -98,7 +96,7 @@ test('memory goes back as soon as a borrower has looked, and only then', async (
   await borrower.until(sent.byteLength)
   expect(borrower.all().equals(sent)).toBe(true)
   expect(during).not.toContain(true)
-  const long = borrower.lent.filter(({ length }) => length >= FREED_FROM)
+  const long = borrower.lent.filter(({ length }) => length >= MIN_FREED_BYTES)
   expect(long.length).toBeGreaterThan(0)
   expect(long.every(({ chunk }) => isGiven(chunk))).toBe(true)
   expect(transfers).toHaveBeenCalledTimes(long.length)
@@ -112,13 +110,16 @@ test('what is short, what is part of more, and what somebody keeps stays', async
   const far = new SocketPipe(farSocket, DEFAULT_LIMITS)
   new Recorder(near)
   const borrower = new Borrower(far)
-  near.write([pattern(FREED_FROM - 1)])
-  await borrower.until(FREED_FROM - 1)
+  near.write([pattern(MIN_FREED_BYTES - 1)])
+  await borrower.until(MIN_FREED_BYTES - 1)
   const around = pattern(64 * KIB)
-  farSocket.unshift(around.subarray(100, 100 + FREED_FROM))
-  await borrower.until(2 * FREED_FROM - 1)
+  farSocket.unshift(around.subarray(100, 100 + MIN_FREED_BYTES))
+  await borrower.until(2 * MIN_FREED_BYTES - 1)
   expect(borrower.lent.map(({ chunk }) => isGiven(chunk))).not.toContain(true)
   expect(around.byteLength).toBe(64 * KIB)
+  farSocket.emit('data', Buffer.from(new ArrayBuffer(MIN_FREED_BYTES)))
+  expect(borrower.lent.map(({ chunk }) => isGiven(chunk)).at(-1)).toBe(true)
+  transfers.mockClear()
   const keeper = new Recorder(far)
   near.write([pattern(64 * KIB, 2)])
   await keeper.until(() => keeper.bytes === 64 * KIB)
@@ -210,7 +211,7 @@ test('what came while it was paused, and what is handed over with the socket, is
 test('a borrower that closes in the middle gets nothing more, and its last chunk goes back', async () => {
   const [near, far] = await pipes()
   const borrower = new Borrower(far, (chunk) => {
-    if (chunk.byteLength >= FREED_FROM) far.destroy(new Error('enough'))
+    if (chunk.byteLength >= MIN_FREED_BYTES) far.destroy(new Error('enough'))
   })
   await send(near, pattern(512 * KIB))
   expect(await borrower.over.promise).toMatchObject({ message: 'enough' })
@@ -218,5 +219,5 @@ test('a borrower that closes in the middle gets nothing more, and its last chunk
   const last = borrower.lent.at(-1)
   expect(last !== undefined && isGiven(last.chunk)).toBe(true)
   expect(transfers).toHaveBeenCalledTimes(1)
-  expect(borrower.lent.filter(({ length }) => length >= FREED_FROM)).toHaveLength(1)
+  expect(borrower.lent.filter(({ length }) => length >= MIN_FREED_BYTES)).toHaveLength(1)
 })
