@@ -5,7 +5,7 @@
 import { encode, toHex } from '@stronghold/core'
 import { hpkePublicKey, isVaultError, systemClock, VaultError } from '@stronghold/vault'
 import type { Clock, OpenVault } from '@stronghold/vault'
-import { CATALOG, FORMATS, NO_PATH, procedureOf } from '@stronghold/vault/catalog'
+import { CATALOG, FORMATS, NO_PATH, hasFormats, procedureOf } from '@stronghold/vault/catalog'
 
 import {
   answerOf,
@@ -97,6 +97,7 @@ export const VOCABULARY: Vocabulary = Object.freeze({
   },
   procedures: [...CATALOG.map(({ name }) => name), SYNC_PROCEDURE],
   formats: FORMATS,
+  hasFormats,
 })
 
 /** How often deadlines are looked at, in milliseconds. */

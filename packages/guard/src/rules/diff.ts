@@ -153,8 +153,9 @@ function* casesOf(
   const other = one === undefined ? undefined : two
   const at = latest(some, other, rules, nowMs)
   if (at === undefined) return
-  const formats = formatsOf(some, other, vocabulary)
+  const named = formatsOf(some, other, vocabulary)
   for (const { procedure, role } of sharedUses(some, other)) {
+    const formats = vocabulary.hasFormats(procedure) ? named : [undefined]
     for (const path of sharedPaths(some, other, words)) {
       for (const who of sharedPeers(some, other, words)) {
         for (const format of formats) {
@@ -186,15 +187,11 @@ function sharedUses(one: Rule, two: Rule | undefined): readonly ProcedureMatch[]
   )
 }
 
-/** Formats that either names, all there are where one names none, and what has no format. */
-function formatsOf(
-  one: Rule,
-  two: Rule | undefined,
-  vocabulary: Vocabulary,
-): (string | undefined)[] {
+/** Formats that either names, all there are where one names none. */
+function formatsOf(one: Rule, two: Rule | undefined, vocabulary: Vocabulary): string[] {
   const lists = [one.formats, ...(two === undefined ? [] : [two.formats])]
   const named = lists.flatMap((list) => list ?? vocabulary.formats)
-  return [undefined, ...new Set(named)]
+  return [...new Set(named)]
 }
 
 function sharedPeers(

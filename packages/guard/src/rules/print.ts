@@ -51,12 +51,12 @@ export function introduce(
     sentence: sentence(rule, context),
     position: index + 1,
     of: rules.length,
-    shadowedBy: shadow(rule, rules),
+    shadowedBy: shadow(rule, rules, context.vocabulary),
   }
 }
 
 /** The rule that decides everything that another would, before it: an earlier one, or a denial anywhere. */
-function shadow(rule: Rule, rules: readonly Rule[]): Rule | undefined {
+function shadow(rule: Rule, rules: readonly Rule[], vocabulary: Vocabulary): Rule | undefined {
   const index = rules.indexOf(rule)
   return rules.find((other, at) => {
     if (other === rule) return false
@@ -64,7 +64,7 @@ function shadow(rule: Rule, rules: readonly Rule[]): Rule | undefined {
       other.effect === 'deny'
         ? rule.effect !== 'deny' || at < index
         : at < index && rule.effect !== 'deny'
-    return first && isNarrowerThan(rule, other)
+    return first && isNarrowerThan(rule, other, vocabulary)
   })
 }
 

@@ -64,4 +64,6 @@ export interface Vocabulary {
   readonly procedures: readonly string[]
   /** Every format there is, without namespaces. */
   readonly formats: readonly string[]
+  /** Whether every use of a procedure is in a format; of the others none is. */
+  hasFormats(procedure: string): boolean
 }

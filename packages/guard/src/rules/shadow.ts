@@ -2,13 +2,17 @@
 import type { Pattern } from '@stronghold/core'
 import { BLIND_FORMATS, NO_PATH } from '@stronghold/vault/catalog'
 
-import type { PeerMatch, Rule } from './rule.ts'
+import type { PeerMatch, Rule, Vocabulary } from './rule.ts'
 
 /**
  * Is all that a rule matches matched by another, always: the other has no limit that passes it over and does not end
  * earlier. False where it is not certain.
  */
-export function isNarrowerThan(rule: Rule, other: Rule): boolean {
+export function isNarrowerThan(
+  rule: Rule,
+  other: Rule,
+  { hasFormats }: Pick<Vocabulary, 'hasFormats'>,
+): boolean {
   if (other.limits.length > 0 && other.whenUsedUp === 'next') return false
   if (other.expiresAtMs !== undefined && other.expiresAtMs < (rule.expiresAtMs ?? Infinity))
     return false
@@ -18,7 +22,7 @@ export function isNarrowerThan(rule: Rule, other: Rule): boolean {
       other.procedures.some((one) => one.procedure === procedure && one.role === role),
     ) &&
     rule.paths.every((path) => other.paths.some((one) => holdsPattern(one, path))) &&
-    holdsFormats(other, rule)
+    (holdsFormats(other, rule) || !rule.procedures.some((one) => hasFormats(one.procedure)))
   )
 }
 

@@ -40,8 +40,10 @@ function bruteForce(before: readonly Rule[], after: readonly Rule[]): Direction 
   )
   for (const use of uses) {
     for (const path of PATHS) {
-      for (const format of FORMATS) {
-        const cells = [{ ...cellOf('sign', path, format), ...(JSON.parse(use) as ProcedureMatch) }]
+      const match = JSON.parse(use) as ProcedureMatch
+      const isSigned = VOCABULARY.hasFormats(match.procedure)
+      for (const format of FORMATS.filter((one) => (one !== undefined) === isSigned)) {
+        const cells = [{ ...cellOf('sign', path, format), ...match }]
         for (const peer of Object.values(PEERS)) {
           for (const set of tagSets) {
             for (const nowMs of [500, 1500, 2500]) {
@@ -187,12 +189,15 @@ describe('introduce()', () => {
   }, 60_000)
 
   it('finds the plain cases', () => {
-    const rule = (paths: string[], effect: 'allow' | 'ask' = 'allow'): Rule =>
-      parseRule({ id: 'r1', peers: ['ci'], procedures: ['sign'], paths, effect }, CONTEXT)
-    expect(isNarrowerThan(rule(['a/b']), rule(['a/*']))).toBe(true)
-    expect(isNarrowerThan(rule(['a/*']), rule(['a/**']))).toBe(true)
-    expect(isNarrowerThan(rule(['a/**']), rule(['a/*']))).toBe(false)
-    expect(isNarrowerThan(rule(['a']), rule(['a/**']))).toBe(false)
-    expect(isNarrowerThan(rule(['a'], 'ask'), rule(['a'], 'allow'))).toBe(false)
+    const rule = (paths: string[], effect: 'allow' | 'ask' = 'allow', use = 'sign'): Rule =>
+      parseRule({ id: 'r1', peers: ['ci'], procedures: [use], paths, effect }, CONTEXT)
+    const isNarrower = (one: Rule, other: Rule): boolean => isNarrowerThan(one, other, VOCABULARY)
+    expect(isNarrower(rule(['a/b']), rule(['a/*']))).toBe(true)
+    expect(isNarrower(rule(['a/*']), rule(['a/**']))).toBe(true)
+    expect(isNarrower(rule(['a/**']), rule(['a/*']))).toBe(false)
+    expect(isNarrower(rule(['a']), rule(['a/**']))).toBe(false)
+    expect(isNarrower(rule(['a'], 'ask'), rule(['a'], 'allow'))).toBe(false)
+    // Where nothing has a format, nothing is left of it.
+    expect(isNarrower(rule(['a'], 'ask', 'pub'), rule(['a'], 'allow', 'pub'))).toBe(true)
   })
 })

@@ -20,6 +20,7 @@ export const VOCABULARY: Vocabulary = {
   rolesOf: (procedure) => ROLES[procedure],
   procedures: Object.keys(ROLES),
   formats: ['raw', 'digest', 'sshsig', 'jws'],
+  hasFormats: (procedure) => procedure === 'sign',
 }
 
 /** Peer ids by name. */

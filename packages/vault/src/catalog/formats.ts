@@ -148,13 +148,18 @@ export function formatTag(format: SignFormat | MacFormat): string {
  * @throws `TypeError` for a format that does not fit
  */
 export function formatTags(procedure: string, input: unknown): readonly string[] {
-  if (procedure !== 'sign' && procedure !== 'mac') return []
+  if (!hasFormats(procedure)) return []
   const { as, message } = (input ?? {}) as { as?: unknown; message?: unknown }
   const tag = formatTag(procedure === 'sign' ? readAs(as, signFormat) : readAs(as, macFormat))
   return messageTags(tag, message)
 }
 
-/** The same, where the tag of the format that the input names is known. */
+/** Whether everything that a procedure is asked for has a format. */
+export function hasFormats(procedure: string): boolean {
+  return procedure === 'sign' || procedure === 'mac'
+}
+
+/** The same as `formatTags`, where the tag of the format that the input names is known. */
 export function messageTags(tag: string, message: unknown): readonly string[] {
   if (tag !== 'raw' && tag !== 'hmac') return [tag]
   const like = message instanceof Uint8Array ? looksLike(message) : 'digest'

@@ -51,6 +51,7 @@ export {
   FORMATS,
   formatTag,
   formatTags,
+  hasFormats,
   looksLike,
   macFormat,
   messageTags,
