@@ -11,31 +11,17 @@ import { boundPlain, load } from './intact.ts'
 import type { Found } from './intact.ts'
 import { overlaid } from './overlay.ts'
 import type { Layer } from './overlay.ts'
+import { sealAnew } from './rekey.ts'
+import type { RekeyInit } from './rekey.ts'
 import { damaged, openEntry, openRow, openSecret } from './row.ts'
-import {
-  entryAssociated,
-  headerAssociated,
-  nameId,
-  plainDigest,
-  rowAssociated,
-  RowSum,
-  seal,
-} from './seal.ts'
+import { headerAssociated, nameId, plainDigest, RowSum, seal } from './seal.ts'
 import type { Keys, Random } from './seal.ts'
 import type { Secret, Slab } from './secret.ts'
 import { RowCache } from './row-cache.ts'
 import { SealedRows } from './sealed-rows.ts'
 import { sodium } from './sodium.ts'
 import { FIRST_LOOSE_KIND } from './stores/store.ts'
-import type {
-  Change,
-  PlainRow,
-  RowName,
-  Store,
-  StoredEntry,
-  StoredHeader,
-  StoredRow,
-} from './stores/store.ts'
+import type { Change, PlainRow, RowName, Store, StoredHeader, StoredRow } from './stores/store.ts'
 import { isThenable, Writing } from './transaction.ts'
 import type { OpenedRow, RowReader, Transaction } from './transaction.ts'
 
@@ -93,20 +79,6 @@ export interface FoundEntry {
   readonly position: number
   /** Absent where it cannot be opened: it is not what was written there. */
   readonly value?: Uint8Array
-}
-
-/** How a vault gets another data key. */
-export interface RekeyInit {
-  /** Under the new data key. Belongs to the rows from now on, also where this throws. */
-  keys: Keys
-  /** The readable half, with unlockers for the new data key. */
-  openHeader: Uint8Array
-  /** Room for one row at a time. */
-  slab: Slab
-  /** Kinds whose ids are made from names (`Rows.id`), with how a row tells its name. */
-  names: ReadonlyMap<number, (value: Uint8Array) => string>
-  /** Called with how many of how many rows and entries are sealed anew. It must not throw. */
-  onProgress?: (done: number, total: number) => void
 }
 
 /**
@@ -351,58 +323,29 @@ export class Rows implements RowReader, Disposable {
   rekey(init: RekeyInit): void {
     this.#ready()
     if (this.#busy) throw new TypeError('Cannot rekey: a transaction is running')
-    const { keys, names, slab } = init
+    const { keys } = init
     const old = this.#keys
     const generation = this.#state.generation + 1
-    const total = this.#state.rows + count(this.#store.entries(0))
-    const sum = new RowSum(keys)
-    const gone: RowName[] = []
-    let done = 0
-    const progress = (): void => {
-      init.onProgress?.(++done, total)
-    }
-    const put = function* (rows: Rows): Generator<StoredRow> {
-      for (const row of rows.#store.rows()) {
-        // A row under its new name may come by again: the store reads while it is written to.
-        if (row.generation === generation) continue
-        using opened = rows.#openSecret(row, slab)
-        const name = names.get(row.kind)?.(opened.bytes)
-        const id = name === undefined ? row.id : nameId(keys, row.kind, name)
-        if (name !== undefined) gone.push({ kind: row.kind, id: row.id })
-        const { kind } = row
-        const associated = rowAssociated(rows.#vault, kind, generation, id)
-        const sealed = seal(keys.row, associated, opened.bytes, rows.#random)
-        const anew = { kind, id, generation, sealed }
-        sum.add(anew)
-        yield anew
-        progress()
-      }
-    }
-    const entries = function* (rows: Rows): Generator<StoredEntry> {
-      for (const entry of rows.#store.entries(0)) {
-        const { position } = entry
-        const value = openEntry(old, rows.#vault, entry)
-        const associated = entryAssociated(rows.#vault, position)
-        yield { position, sealed: seal(keys.audit, associated, value, rows.#random) }
-        progress()
-      }
-    }
     this.#busy = true
     this.#cache.clear()
     try {
-      this.#write(
+      const { change, sum } = sealAnew(
         {
-          put: put(this),
-          remove: gone,
-          plainPut: [],
-          plainRemove: [],
-          entries: entries(this),
-          cutEntriesBefore: 0,
+          store: this.#store,
+          vault: this.#vault,
+          keys: old,
+          rows: this.#state.rows,
+          generation,
+          random: this.#random,
         },
-        keys,
-        this.#checkedOpenHeader(init.openHeader),
-        () => ({ ...this.#state, generation, sum: sum.bytes(), highestTimeMs: this.nowMs() }),
+        init,
       )
+      this.#write(change, keys, this.#checkedOpenHeader(init.openHeader), () => ({
+        ...this.#state,
+        generation,
+        sum: sum.bytes(),
+        highestTimeMs: this.nowMs(),
+      }))
       old[Symbol.dispose]()
     } catch (error) {
       // What is unclear keeps its keys until the disk tells which header lies there.
@@ -576,12 +519,6 @@ function same(a: StoredHeader, b: StoredHeader | undefined): boolean {
 function timeOf(clock: () => number): number {
   const ms = Math.floor(clock())
   return Number.isSafeInteger(ms) && ms > 0 ? ms : 0
-}
-
-function count(of: Iterable<unknown>): number {
-  let n = 0
-  for (const item of of) n += item === undefined ? 0 : 1
-  return n
 }
 
 /** Runs every one of them, then throws what the first that failed threw. */
