@@ -90,7 +90,7 @@ export function refusal({ code, reason, ran, message, rule }: Refused, asking: A
       )
     case 'closed_at_once': {
       // A peer that blocks us says no more than one that has no room.
-      const later = comeBack === undefined ? '' : `; if it opens again: ${comeBack}`
+      const later = comeBack === undefined || ran === 'no' ? '' : `; if it opens again: ${comeBack}`
       return fail(
         `cannot ask ${name} for ${what}`,
         `${name} closes the connection at once`,

@@ -71,6 +71,7 @@ test('a door that is shut each time may have blocked this machine, and may open 
   expect(failure.reason).toBe('home closes the connection at once')
   expect(failure.hint).toContain('stronghold peer list; if it opens again: stronghold request wait')
   expect(refusal(refused, { ...ASKING, back: undefined }).hint).not.toContain('request wait')
+  expect(refusal({ ...refused, ran: 'no' }, ASKING).hint).not.toContain('request wait')
 })
 
 test('a rule that tells says which one it was', () => {

@@ -289,7 +289,7 @@ export class Calls implements CallTaker {
 
   #opened(channel: AskingChannel): void {
     if (channel.closed) {
-      this.#unreachable(undefined)
+      this.#unreachable(isOfRelay(channel) ? undefined : closedAtOnce(this.#init.peer, 'no'))
       return
     }
     this.#channel = channel
@@ -450,7 +450,7 @@ export class Calls implements CallTaker {
   #lost(call: Call): P2pError {
     const { peer } = this.#init
     if (call.cuts > 0) return tooLongForRelay(peer, 'maybe')
-    if (call.unheard) return closedAtOnce(peer)
+    if (call.unheard) return closedAtOnce(peer, 'maybe')
     if (call.channel?.budget === undefined) return lost(peer)
     const text = 'Cannot finish the request: the relayed connection ended, as a relay bounds it'
     const reason = 'relay_ended'
@@ -482,10 +482,10 @@ function lost(peer: PeerId): P2pError {
 }
 
 /** By a peer that refuses us once it knows who we are, that is full, or that goes away: which of them nobody tells. */
-function closedAtOnce(peer: PeerId): P2pError {
+function closedAtOnce(peer: PeerId, ran: 'no' | 'maybe'): P2pError {
   const text = 'Cannot finish the request: the connection was closed before the peer said anything'
   const reason = 'closed_at_once'
-  return new P2pError('unavailable', text, { layer: 'request', ran: 'maybe', peer, reason })
+  return new P2pError('unavailable', text, { layer: 'request', ran, peer, reason })
 }
 
 /** Whether a relay ended the channel. */

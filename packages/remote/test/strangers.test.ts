@@ -190,7 +190,9 @@ test('a request that a person was being asked about outlives a door that is shut
   const approval = await asked(all)
   // Of the node alone: the guard lets it in as before.
   home.block(away.peer)
-  await expect.poll(() => timers.nowMs(), { interval: 5 }).toBeGreaterThan(2 * MAX_SHUT_MS)
+  await expect
+    .poll(() => timers.nowMs(), { interval: 5, timeout: 15_000 })
+    .toBeGreaterThan(2 * MAX_SHUT_MS)
   home.unblock(away.peer)
   await guard.owner.decide([approval.boundHash], 'once')
   expect(await signing).toMatchObject({ version: 1 })
