@@ -344,6 +344,39 @@ describe('rekey()', () => {
     expect(() => Rows.open(store, old)).toThrow(reason('unlock_failed'))
   })
 
+  it('seals a row once that a store shows again under its new name while it is written', () => {
+    class Showing extends MemoryStore {
+      #written: StoredRow[] = [];
+      override *rows(kind?: number): Generator<StoredRow> {
+        yield* super.rows(kind)
+        yield* this.#written
+      }
+      override commit(change: Change): void {
+        const written = this.#written
+        function* shown(): Generator<StoredRow> {
+          for (const row of change.put) {
+            written.push(row)
+            yield row
+          }
+        }
+        super.commit({ ...change, put: shown(), header: () => change.header() })
+        this.#written = []
+      }
+    }
+    using slab = testSlab()
+    const store = new Showing()
+    using rows = createRows(store, slab)
+    rows.transaction((tx) => {
+      for (let i = 0; i < 5; i++) tx.put(5, rows.id(5, `key ${i}`), encodeUtf8(`key ${i}`))
+    })
+    rows.rekey({ keys: keysOf(slab, 0x45), openHeader: openHeader('new'), slab, names })
+    expect([...rows.list(5)].map(({ value }) => decodeUtf8(value)).sort()).toEqual(
+      [0, 1, 2, 3, 4].map((i) => `key ${i}`),
+    )
+    using again = Rows.open(store, deriveKeys(new Uint8Array(32).fill(0x45), slab))
+    expect(again.head()).toMatchObject({ rows: 5 })
+  })
+
   for (const written of [true, false]) {
     it(`that nobody knows of ${written ? 'happened' : 'did not happen'} once the disk is read again`, () => {
       using slab = testSlab()
