@@ -46,12 +46,13 @@ async function within(holds: () => Promise<boolean>): Promise<boolean> {
 describe('pair', () => {
   test('a ticket makes each known to the other, once, and gives no right', async () => {
     const person = new AbortController()
-    const waiting = home.run('pair new ci --tag @builders', { ending: person.signal })
+    const waiting = home.run('pair new ci --tag @builders --ttl 3m', { ending: person.signal })
     const untilOpen = async (): Promise<boolean> =>
       (await home.done('pair list --json')).json.tickets.length === 1
     expect(await within(untilOpen)).toBe(true)
-    const [{ wrong, name }] = (await home.done('pair list --json')).json.tickets
+    const [{ wrong, name, expires }] = (await home.done('pair list --json')).json.tickets
     expect({ wrong, name }).toEqual({ wrong: 0, name: 'ci' })
+    expect(Math.round((Date.parse(expires as string) - Date.now()) / 60_000)).toBe(3)
     person.abort()
     expect((await waiting).exit).toBe(6)
     expect((await home.done('pair list --json')).json.tickets).toEqual([])
