@@ -14,6 +14,7 @@ import { toJson } from './json-bytes.ts'
 import { toBase64 } from './lists.ts'
 import { askedShape, printReceiptFile } from './receipt-file.ts'
 import type { AskedSignature } from './receipt-file.ts'
+import { remote } from './terminal.ts'
 
 /** What is made of the outputs. */
 const KINDS = [
@@ -143,7 +144,9 @@ export async function deliver(
   }
   if (result !== undefined) await terminal.result(result, '')
   else {
-    const files = [out, file].filter((name) => name !== null && name !== '-')
+    const files = [out, file].flatMap((name) =>
+      name === null || name === '-' ? [] : remote(name, 4096),
+    )
     const wrote = files.length === 0 ? [] : [`wrote ${files.join(', ')}`]
     const told = [...(says === undefined ? [] : [says]), ...wrote]
     if (told.length > 0) await terminal.note(told.join(' · '))

@@ -107,7 +107,8 @@ function parts(message: string): [string, string | undefined] {
 
 /** Something as an error names it: quoted and cut to 64 characters. */
 export function quoted(text: string): string {
-  return JSON.stringify(escapeRemote(text, 64))
+  // As JSON has it first, so that no backslash is ours and theirs at once. No more is read than may be shown.
+  return `"${escapeRemote(JSON.stringify(text.slice(0, 256)).slice(1, -1), 64)}"`
 }
 
 /** A failure as `--json` prints it, without the line end. */

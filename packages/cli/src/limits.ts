@@ -16,6 +16,8 @@ export const MAX_SECRET_BYTES: number = 64 * 1024
 export const MAX_SIGNATURE_BYTES: number = 2 * 1024 * 1024
 /** Longest public key that is read from a file, in bytes. */
 export const MAX_PUBLIC_KEY_BYTES: number = 16 * 1024
+/** Longest file of a receipt or of a head, in bytes: a receipt of 512 KiB as base64. */
+export const MAX_RECEIPT_FILE_BYTES: number = 1024 * 1024
 /** Longest rules file, in bytes. */
 export const MAX_RULES_BYTES: number = 1024 * 1024
 /** Longest line of an exported audit, in bytes, twice what an entry can have: bytes of it stand there in two forms. */

@@ -1,7 +1,7 @@
 /** What goes to stdout, to stderr and to a terminal. */
 import { describe, expect, test } from 'vitest'
 
-import { failureOf, Failure } from '../src/failure.ts'
+import { failureOf, Failure, quoted } from '../src/failure.ts'
 import { remote, wrapped } from '../src/terminal.ts'
 import { Machine } from './machine.ts'
 
@@ -89,4 +89,10 @@ describe('failureOf()', () => {
       expect(failureOf(thrown)).toBeInstanceOf(Failure)
     }
   })
+})
+
+test('what an error names is quoted and escaped, each once, and cut', () => {
+  expect(quoted('na\u001b[31mme "\\"\n')).toBe('"na\\u001b[31mme \\"\\\\\\"\\n"')
+  expect(quoted('\u202eevil')).toBe('"\\u{202e}evil"')
+  expect(quoted('x'.repeat(1000))).toBe(`"${'x'.repeat(63)}…"`)
 })

@@ -1,6 +1,6 @@
 /** `audit`: what happened, shown, searched, verified, written out, cut. */
 import { once } from 'node:events'
-import { createWriteStream, readFileSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
 
 import { fromHex, toHex } from '@stronghold/core'
@@ -12,8 +12,10 @@ import { fileLines } from '../audit-file.ts'
 import { inBook, isPeerId, readBook } from '../book.ts'
 import { defineCommand } from '../command.ts'
 import type { Call, Command } from '../command.ts'
+import { readWhole } from '../data.ts'
 import { parseMoment, printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
+import { MAX_RECEIPT_FILE_BYTES } from '../limits.ts'
 import { remote } from '../terminal.ts'
 import type { Home } from '../home.ts'
 import { number } from './key.ts'
@@ -117,9 +119,10 @@ const verify = defineCommand({
     if (key !== undefined && from === undefined) {
       throw new Failure('usage', 'cannot use --key', { reason: 'it belongs to --from FILE' })
     }
-    const witnesses = (options.witness ?? []).map(
-      (file) => new Uint8Array(readFileSync(resolve(io.cwd, file))),
-    )
+    const witnesses: Uint8Array[] = []
+    for (const file of options.witness ?? []) {
+      witnesses.push(await readWhole(call, file, MAX_RECEIPT_FILE_BYTES))
+    }
     const { entries, head, signed, faults } =
       from === undefined
         ? await withOwner((owner) => owner.verifyAudit({ witnesses }))

@@ -9,12 +9,10 @@ import type { Call, Command } from '../command.ts'
 import { readInput, readWhole } from '../data.ts'
 import { printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
+import { MAX_RECEIPT_FILE_BYTES } from '../limits.ts'
 import { readReceiptFile, stepOf } from '../receipt-file.ts'
 import type { ReceiptFile } from '../receipt-file.ts'
 import { remote } from '../terminal.ts'
-
-/** Longest file that is read, in bytes: a receipt of 512 KiB as base64. */
-const MAX_FILE_BYTES = 1024 * 1024
 
 const shape = {
   vault: z.string(),
@@ -117,7 +115,7 @@ const verify = defineCommand({
 
 /** A receipt as bytes, or as JSON that holds it in base64. */
 async function read(call: Call): Promise<ReceiptFile> {
-  return readReceiptFile(await readWhole(call, call.operands[0], MAX_FILE_BYTES))
+  return readReceiptFile(await readWhole(call, call.operands[0], MAX_RECEIPT_FILE_BYTES))
 }
 
 /** The hash of the request that the receipt would be about, had this input been signed. @throws `Failure` */

@@ -12,6 +12,7 @@ import type { PeerTarget } from '../node/target.ts'
 import { atPeer } from '../refusals.ts'
 import { idsNamed, isOpen, readRequests, shortName, writeRequest } from '../requests.ts'
 import type { AskedRequest } from '../requests.ts'
+import { remote } from '../terminal.ts'
 import { follow, inWords } from '../use-vault.ts'
 
 const shape = z.strictObject({
@@ -48,7 +49,7 @@ const list = defineCommand({
       inWords(one),
       stateOf(one, nowMs),
       isOpen(one, nowMs) ? printRest(one.expiresAtMs - nowMs) : '',
-      one.reason,
+      remote(one.reason),
     ])
     await terminal.result(
       { requests: shown.map((one) => asJson(one, all, nowMs)) },
@@ -84,7 +85,7 @@ const show = defineCommand({
           request.name === request.peer ? request.peer : `${request.name}, ${request.peer}`,
         ],
         ...request.what.map((one) => ['what', one]),
-        ...(reason === '' ? [] : [['reason', reason]]),
+        ...(reason === '' ? [] : [['reason', remote(reason, 4096)]]),
         ['asked', printMoment(request.askedAtMs)],
         ['until', printMoment(request.expiresAtMs)],
         ['state', stateOf(request, nowMs)],

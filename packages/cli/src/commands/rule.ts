@@ -10,7 +10,7 @@ import { readWhole } from '../data.ts'
 import { parseMoment, printMoment } from '../duration.ts'
 import { Failure, quoted } from '../failure.ts'
 import { list } from '../lists.ts'
-import { wrapped } from '../terminal.ts'
+import { remote, wrapped } from '../terminal.ts'
 import { MAX_RULES_BYTES } from '../limits.ts'
 
 const EFFECTS = ['allow', 'ask', 'deny'] as const
@@ -192,7 +192,7 @@ const listRules = defineCommand({
           [
             terminal.strong(id.padEnd(widest)),
             `  ${wrapped(sentence, terminal.columns - indent.length).replaceAll('\n', `\n${indent}`)}`,
-            note === undefined ? '' : `\n${indent}${terminal.faint(`# ${note}`)}`,
+            note === undefined ? '' : `\n${indent}${terminal.faint(`# ${remote(note, 4096)}`)}`,
           ].join(''),
         )
         .join('\n'),
@@ -231,7 +231,7 @@ const show = defineCommand({
     )
     const rows = Object.entries(rule).map(([name, value]) => [
       name,
-      Array.isArray(value) ? value.join(', ') : String(value),
+      remote(Array.isArray(value) ? value.join(', ') : String(value), 65_536),
     ])
     await terminal.result(
       { ...rule, sentence, position, of },

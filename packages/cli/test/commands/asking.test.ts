@@ -157,15 +157,18 @@ describe('with rules', () => {
 
   test('5 pending at once by --no-wait; request wait comes back and writes the same files', async () => {
     const { ci } = both
-    const left = await ci.run(
-      'sign home:release/app --in app.tgz --out later.sig --receipt later.json --no-wait',
-    )
+    const asking =
+      'sign home:release/app --in app.tgz --out later.sig --receipt later.json --no-wait'
+    const left = await ci.run([...asking.split(' '), '--reason', 'v2\u001b[31m\n!'])
     expect(left.exit).toBe(5)
     const [, name = ''] = /stronghold request wait (home:q-[0-9a-f]{4})\n/.exec(left.stderr) ?? []
     expect(name).not.toBe('')
     expect((await ci.done('request list')).stdout).toMatch(
       new RegExp(`${name} +sign on release/app +waits for a person +(9:5|10:00)`),
     )
+    for (const line of ['request list', `request show ${name}`]) {
+      expect((await ci.done(line)).stdout).toContain('v2\\u{1b}[31m⏎!')
+    }
     const { json } = await ci.done(`request show ${name} --json`)
     expect(json).toMatchObject({ state: 'pending', out: ci.path('later.sig') })
     const waiting = ci.run('request wait home:')

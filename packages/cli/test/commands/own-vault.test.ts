@@ -264,6 +264,7 @@ describe('sign', () => {
       'sign release/app --format raw --in /dev/zero',
       'verify --key /dev/zero --sig large --in large',
       'rule diff /dev/zero',
+      'audit verify --witness /dev/zero',
     ]) {
       expect({ line, exit: (await machine.run(line)).exit }).toEqual({ line, exit: 12 })
     }
@@ -459,6 +460,15 @@ describe('proc', () => {
         'stronghold: hint: stronghold proc list\n',
     })
   })
+})
+
+test('a note is one line, and moves no cursor', async () => {
+  const rule = 'rule add --peers known --procedures pub --paths k --effect allow --note'
+  await machine.done([...rule.split(' '), 'a\u001b[31m\nb'])
+  for (const line of ['rule list', 'rule show r1']) {
+    expect((await machine.done(line)).stdout).toContain('a\\u{1b}[31m⏎b')
+  }
+  await machine.done('rule remove r1')
 })
 
 test('random gives so many bytes, each time others', async () => {
