@@ -38,6 +38,22 @@ function terminalOf(io: Io, { cannot, hint }: Unasked = UNLOCKING): PersonalTerm
   })
 }
 
+/** A passphrase from an open descriptor. @throws `Failure` `usage` where it is not open, or not for reading */
+export async function passphraseFrom(descriptor: number, slab: Slab): Promise<Secret> {
+  const { readPassphrase } = await import('@stronghold/vault')
+  try {
+    return readPassphrase(descriptor, slab)
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException
+    if (code !== 'EBADF') throw error
+    throw new Failure('usage', 'cannot read the passphrase', {
+      reason: `descriptor ${descriptor} is not open for reading`,
+      hint: 'open it in the shell: --passphrase-fd 3 3< FILE',
+      cause: error,
+    })
+  }
+}
+
 /** What unlocks, as the owner door takes it: a passphrase sealed to the door's key. */
 export async function unlockBy(
   source: UnlockSource | undefined,
@@ -52,11 +68,11 @@ export async function unlockBy(
     case 'descriptor':
     case 'person':
     case undefined: {
-      const { readPassphrase, sealTo, Slab } = await import('@stronghold/vault')
+      const { sealTo, Slab } = await import('@stronghold/vault')
       using slab = new Slab({ bytes: SLAB_BYTES })
       using secret =
         source?.from === 'descriptor'
-          ? readPassphrase(source.descriptor, slab)
+          ? await passphraseFrom(source.descriptor, slab)
           : ask(io, slab, 'Passphrase: ')
       return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
     }
@@ -69,8 +85,7 @@ export async function withNewCredential<T>(
   io: Io,
   use: (credential: Credential) => Promise<T>,
 ): Promise<T> {
-  const { createKeyFile, readKeyFile, readPassphrase, readPassphraseFile, Slab } =
-    await import('@stronghold/vault')
+  const { createKeyFile, readKeyFile, readPassphraseFile, Slab } = await import('@stronghold/vault')
   using slab = new Slab({ bytes: SLAB_BYTES })
   switch (source?.from) {
     case 'key-file': {
@@ -84,7 +99,7 @@ export async function withNewCredential<T>(
       return await use({ passphrase: secret.bytes })
     }
     case 'descriptor': {
-      using secret = readPassphrase(source.descriptor, slab)
+      using secret = await passphraseFrom(source.descriptor, slab)
       return await use({ passphrase: secret.bytes })
     }
     case 'person':
@@ -102,7 +117,7 @@ export async function withNewCredential<T>(
   }
 }
 
-/** The same; nothing typed is nothing, not an error. */
+/** The same; nothing typed is nothing, not an error, but for ^C. */
 export function askOptional(io: Io, slab: Slab, question: string): Secret | undefined {
   try {
     return ask(io, slab, question)
@@ -143,8 +158,10 @@ export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Se
           throw new NothingGiven(unasked)
         }
         return slab.copy(bytes.subarray(0, length))
-      case undefined:
       case INTERRUPT:
+        end()
+        throw notGiven(unasked)
+      case undefined:
       case END_OF_INPUT:
         end()
         throw new NothingGiven(unasked)
@@ -168,12 +185,18 @@ export function ask(io: Io, slab: Slab, question: string, unasked?: Unasked): Se
   }
 }
 
+function notGiven({ cannot, hint }: Unasked = UNLOCKING): Failure {
+  return new Failure('locked', cannot, {
+    reason: 'no passphrase was given',
+    hint: `type it, or ${hint}`,
+  })
+}
+
+/** An empty answer, or the end: no more than that. Whoever presses ^C wants nothing done. */
 class NothingGiven extends Failure {
-  constructor({ cannot, hint }: Unasked = UNLOCKING) {
-    super('locked', cannot, {
-      reason: 'no passphrase was given',
-      hint: `type it, or ${hint}`,
-    })
+  constructor(unasked: Unasked | undefined) {
+    const { exit, message, reason = '', hint = '' } = notGiven(unasked)
+    super(exit, message, { reason, hint })
   }
 }
 

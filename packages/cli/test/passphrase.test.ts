@@ -5,12 +5,12 @@ import { Slab } from '@stronghold/vault'
 import { describe, expect, test } from 'vitest'
 
 import type { Io } from '../src/io.ts'
-import { ask } from '../src/passphrase.ts'
+import { ask, askOptional } from '../src/passphrase.ts'
 import { Failure } from '../src/failure.ts'
 import { Machine } from './machine.ts'
 
 /** What is read when somebody types so, and what the terminal showed. */
-function typed(text: string): { read: string; shown: string } {
+function typed(text: string, asked: typeof ask = ask): { read: string; shown: string } {
   const bytes = [...new TextEncoder().encode(text)]
   let shown = ''
   const io = {
@@ -31,7 +31,7 @@ function typed(text: string): { read: string; shown: string } {
     }),
   } as Partial<Io> as Io
   using slab = new Slab({ bytes: 8192 })
-  using secret = ask(io, slab, 'Passphrase: ')
+  using secret = asked(io, slab, 'Passphrase: ')
   return { read: new TextDecoder().decode(secret.bytes), shown }
 }
 
@@ -63,6 +63,19 @@ describe('ask()', () => {
     }
   })
 
+  test('where none is an answer, the end and an empty line are; ^C is not', () => {
+    const optional = (text: string): boolean => {
+      let wasAsked = false
+      typed(text, (io, slab, question) => {
+        wasAsked = askOptional(io, slab, question) !== undefined
+        return slab.take(1)
+      })
+      return wasAsked
+    }
+    expect(['\r', 'abc\u0004', 'abc', 'abc\r'].map(optional)).toEqual([false, false, false, true])
+    expect(() => optional('abc\u0003')).toThrow(Failure)
+  })
+
   test('takes 1,024 bytes and no more', () => {
     expect(typed(`${'x'.repeat(1024)}\r`).read).toHaveLength(1024)
     expect(() => typed(`${'x'.repeat(1025)}\r`)).toThrow(Failure)
@@ -80,6 +93,9 @@ describe('what unlocks', () => {
   test('a descriptor that is no number is refused', async () => {
     using machine = await new Machine().init()
     expect((await machine.run('key list --passphrase-fd three')).exit).toBe(2)
+    const closed = await machine.run('key list --passphrase-fd 999')
+    expect(closed.exit).toBe(2)
+    expect(closed.stderr).toContain('descriptor 999 is not open for reading')
   })
 
   test('a passphrase file of two lines, one that is missing, a vault open to others', async () => {

@@ -7,7 +7,7 @@ import { resolve } from 'node:path'
 
 import type { Call } from '../command.ts'
 import { Failure } from '../failure.ts'
-import { ask } from '../passphrase.ts'
+import { ask, passphraseFrom } from '../passphrase.ts'
 import type { Unasked } from '../passphrase.ts'
 
 const SLAB_BYTES = 64 * 1024
@@ -33,7 +33,7 @@ export async function proofFor(
   const keyFile = flag('key-file')
   if (keyFile !== undefined) return { by: 'key-file', path: keyFile }
   const boxKey = await owner.boxKey()
-  const { readPassphrase, readPassphraseFile, sealTo, Slab } = await import('@stronghold/vault')
+  const { readPassphraseFile, sealTo, Slab } = await import('@stronghold/vault')
   using slab = new Slab({ bytes: SLAB_BYTES })
   const file = flag('passphrase-file')
   const descriptor: unknown = options['passphrase-fd']
@@ -41,7 +41,7 @@ export async function proofFor(
     file !== undefined
       ? readPassphraseFile(file, slab)
       : typeof descriptor === 'string'
-        ? readPassphrase(numberOf(descriptor), slab)
+        ? await passphraseFrom(numberOf(descriptor), slab)
         : ask(io, slab, 'Passphrase, to approve: ', UNASKED)
   return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
 }
