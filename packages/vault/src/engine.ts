@@ -110,7 +110,9 @@ export class Engine {
     }
     const [input] = steps.map((step) => step.input)
     if (signs !== undefined && input !== undefined) {
-      this.#readings.keep(signs.input, { triples, places, input })
+      // As it was read: whoever asks may say something else when it is looked at again.
+      const asked = { ...input, key: copied[0]?.input['key'] }
+      this.#readings.keep(asked, { triples, places, input })
     }
     return new ReadChain(this, steps, triples, places)
   }

@@ -152,3 +152,22 @@ describe('an input that was read before', () => {
     expect(readings.again(asked(MAX_READINGS))?.input['key']).toBe(MAX_READINGS)
   })
 })
+
+test('An input that says something else each time is remembered as what was read of it', () => {
+  const message = Uint8Array.of(1)
+  for (let honest = 0; honest < 4; honest++) {
+    const engine = new Engine(registry, limits)
+    let looks = 0
+    const input = {
+      message,
+      get key() {
+        return looks++ < honest ? 'mine' : 'theirs'
+      },
+    }
+    engine.read([{ procedure: sign, input }])
+    for (const key of ['mine', 'theirs']) {
+      const [triple] = engine.read([{ procedure: sign, input: { key, message } }]).footprint
+      expect(String(triple?.path)).toBe(key)
+    }
+  }
+})
