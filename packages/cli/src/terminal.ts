@@ -129,7 +129,7 @@ export class Terminal {
       )
       return header !== undefined && index === 0
         ? this.faint(this.#fitted(cells))
-        : this.#fitted(cells, cells.at(-1))
+        : this.#fitted(filled(cells), filled(cells).at(-1)?.trimEnd())
     })
     return lines.join('\n')
   }
@@ -167,6 +167,11 @@ export function wrapped(text: string, columns: number, indent = ''): string {
   }
   lines.push(line)
   return lines.map((one, index) => (index === 0 ? one : indent + one)).join('\n')
+}
+
+/** Cells up to the last that holds anything. */
+function filled(cells: readonly string[]): readonly string[] {
+  return cells.slice(0, cells.findLastIndex((cell) => cell.trim() !== '') + 1)
 }
 
 function width(text: string): number {

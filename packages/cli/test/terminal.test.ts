@@ -96,3 +96,10 @@ test('what an error names is quoted and escaped, each once, and cut', () => {
   expect(quoted('\u202eevil')).toBe('"\\u{202e}evil"')
   expect(quoted('x'.repeat(1000))).toBe(`"${'x'.repeat(63)}…"`)
 })
+
+test('a peer id is never cut: where its line is too narrow it stands below', async () => {
+  using machine = new Machine()
+  const peer = '12D3KooWGjmG2kLsxiSUyHx1XF6u4qAZnEZrKEp3K12yomBjSh5J'
+  await machine.done(`peer add nas ${peer}`)
+  expect((await machine.done('peer list', { columns: 40 })).stdout).toContain(`nas\n  ${peer}\n`)
+})
