@@ -52,10 +52,17 @@ export class Stage implements AsyncDisposable {
   readonly #running = new Set<ChildProcess>()
   /** What is to be shown, one after the other: several commands may print at once. */
   #shown: Promise<void> = Promise.resolve()
+  /** Somebody wants to end it: what runs is ended, nothing else is started, and all is taken away as at the end. */
+  #isOver = false
+  readonly #ending: Disposable
 
   constructor(io: Io, terminal: Terminal) {
     this.#io = io
     this.#terminal = terminal
+    this.#ending = io.onEnding(() => {
+      this.#isOver = true
+      for (const child of this.#running) child.kill('SIGTERM')
+    })
     for (const who of ['home', 'ci']) mkdirSync(join(this.folder, who), { mode: 0o700 })
   }
 
@@ -82,6 +89,7 @@ export class Stage implements AsyncDisposable {
   /** The same, and it has to end well. */
   async done(who: Who, command: readonly string[], init: PlayInit = {}): Promise<Played> {
     const played = await this.play(who, command, init)
+    this.#assertNotOver()
     if (played.exit === 0) return played
     throw new Failure(
       'internal',
@@ -95,6 +103,7 @@ export class Stage implements AsyncDisposable {
   /** Starts a command. The first word `stronghold` is this program, every other one is looked for on the machine. */
   start(who: Who, command: readonly string[], init: PlayInit = {}): Playing {
     const { quiet = false, into, from } = init
+    if (!quiet) this.#assertNotOver()
     const [program = '', ...args] = command
     const [file = '', ...before] = program === 'stronghold' ? this.#io.self : [program]
     const shown =
@@ -154,6 +163,15 @@ export class Stage implements AsyncDisposable {
     await this.play('home', ['stronghold', 'down'], { quiet: true })
     for (const child of this.#running) child.kill('SIGKILL')
     rmSync(this.folder, { recursive: true, force: true })
+    this.#ending[Symbol.dispose]()
+  }
+
+  #assertNotOver(): void {
+    if (!this.#isOver) return
+    throw new Failure('expired', 'cannot go on', {
+      reason: 'you ended it',
+      hint: 'stronghold tour',
+    })
   }
 
   #show(show: () => Promise<void>): void {
