@@ -5,6 +5,7 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -18,6 +19,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 import { toHex } from '@stronghold/core'
 
+import { VaultError } from '../errors.ts'
 import { errno, fileError, syncDirectory } from '../file.ts'
 import { sodium } from '../sodium.ts'
 
@@ -114,7 +116,11 @@ export class WholeFile implements Disposable {
   }
 }
 
-/** A file piece by piece. @throws `VaultError` as `fileError` says */
+/**
+ * A file piece by piece.
+ *
+ * @throws `VaultError` as `fileError` says; `failed_precondition` (`unsafe_file`) for a pipe, a device or a directory
+ */
 export function* readWhole(path: string): Generator<Uint8Array, void, void> {
   const call = <T>(work: () => T): T => {
     try {
@@ -123,8 +129,14 @@ export function* readWhole(path: string): Generator<Uint8Array, void, void> {
       throw fileError('read backup', cause)
     }
   }
-  const file = call(() => openSync(path, constants.O_RDONLY))
+  // A pipe that nobody writes to would hold this thread, here and where it is read.
+  const file = call(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
   try {
+    if (!call(() => fstatSync(file)).isFile()) {
+      throw new VaultError('failed_precondition', 'Cannot read backup: it is no regular file', {
+        reason: 'unsafe_file',
+      })
+    }
     for (;;) {
       const piece = new Uint8Array(READ_BYTES)
       const length = call(() => readSync(file, piece, 0, piece.byteLength, null))

@@ -112,6 +112,15 @@ describe('the file of a backup', () => {
     expect(readdirSync(folder)).toEqual(['backup.age'])
   })
 
+  it('is a regular file: a pipe that nobody writes to, a device or a directory is refused at once', async () => {
+    const folder = directory()
+    const pipe = join(folder, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    for (const path of [pipe, '/dev/zero', folder]) {
+      await expect(verifyBackup(source(path))).rejects.toMatchObject({ reason: 'unsafe_file' })
+    }
+  })
+
   it(`is whole or not there after a kill, ${LONG ? 1000 : 8} times`, { timeout: 1e6 }, async () => {
     const folder = directory()
     const to = join(folder, 'backup.age')
