@@ -5,7 +5,7 @@
 import type { Credential, Secret, Slab } from '@stronghold/vault'
 import type { UnlockBy } from '@stronghold/guard'
 import { equalBytes } from '@stronghold/core'
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
 
 import { Failure } from './failure.ts'
 import type { Io, PersonalTerminal } from './io.ts'
@@ -54,6 +54,26 @@ export async function passphraseFrom(descriptor: number, slab: Slab): Promise<Se
   }
 }
 
+/**
+ * Whether a path names a pipe or a device, as `<(…)` and `/dev/stdin` do: only this process can read it, and only once.
+ */
+export function isPipe(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found !== undefined && (found.isFIFO() || found.isCharacterDevice())
+}
+
+/** A passphrase from a file, or from a pipe by its path. @throws as the vault's `readPassphraseFile` */
+export async function passphraseAt(path: string, slab: Slab): Promise<Secret> {
+  const { readPassphrase, readPassphraseFile } = await import('@stronghold/vault')
+  if (!isPipe(path)) return readPassphraseFile(path, slab)
+  const descriptor = openSync(path, 'r')
+  try {
+    return readPassphrase(descriptor, slab)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
 /** What unlocks, as the owner door takes it: a passphrase sealed to the door's key. */
 export async function unlockBy(
   source: UnlockSource | undefined,
@@ -62,21 +82,27 @@ export async function unlockBy(
 ): Promise<UnlockBy> {
   switch (source?.from) {
     case 'file':
-      return { by: 'passphrase-file', path: source.path }
+      if (!isPipe(source.path)) return { by: 'passphrase-file', path: source.path }
+      return await sealed(boxKey, (slab) => passphraseAt(source.path, slab))
     case 'key-file':
       return { by: 'key-file', path: source.path }
     case 'descriptor':
+      return await sealed(boxKey, (slab) => passphraseFrom(source.descriptor, slab))
     case 'person':
-    case undefined: {
-      const { sealTo, Slab } = await import('@stronghold/vault')
-      using slab = new Slab({ bytes: SLAB_BYTES })
-      using secret =
-        source?.from === 'descriptor'
-          ? await passphraseFrom(source.descriptor, slab)
-          : ask(io, slab, 'Passphrase: ')
-      return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
-    }
+    case undefined:
+      return await sealed(boxKey, (slab) => ask(io, slab, 'Passphrase: '))
   }
+}
+
+/** A passphrase, sealed to a door as soon as it is there. */
+export async function sealed(
+  boxKey: Uint8Array,
+  read: (slab: Slab) => Secret | Promise<Secret>,
+): Promise<{ by: 'passphrase'; passphrase: { sealed: Uint8Array } }> {
+  const { sealTo, Slab } = await import('@stronghold/vault')
+  using slab = new Slab({ bytes: SLAB_BYTES })
+  using secret = await read(slab)
+  return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
 }
 
 /** What a new vault will be unlocked by. A person says it twice; a key file that is not there is made. */
@@ -85,7 +111,7 @@ export async function withNewCredential<T>(
   io: Io,
   use: (credential: Credential) => Promise<T>,
 ): Promise<T> {
-  const { createKeyFile, readKeyFile, readPassphraseFile, Slab } = await import('@stronghold/vault')
+  const { createKeyFile, readKeyFile, Slab } = await import('@stronghold/vault')
   using slab = new Slab({ bytes: SLAB_BYTES })
   switch (source?.from) {
     case 'key-file': {
@@ -95,7 +121,7 @@ export async function withNewCredential<T>(
       return await use({ keyFile: secret.bytes })
     }
     case 'file': {
-      using secret = readPassphraseFile(source.path, slab)
+      using secret = await passphraseAt(source.path, slab)
       return await use({ passphrase: secret.bytes })
     }
     case 'descriptor': {

@@ -1,5 +1,5 @@
 /** A Stronghold that stays, as real processes: its start, its states, its end. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 
 import { afterAll, describe, expect, test } from 'vitest'
@@ -62,7 +62,11 @@ describe('stronghold up', () => {
         pending: null,
       })
       expect(place.run('home', 'unlock --passphrase-file home/identity.pub').exit).toBe(7)
-      place.done('home', 'unlock --passphrase-file pass')
+      // A pipe, as <(…) names one, is the command's to read: the daemon could not, and would wait for ever.
+      const pipe = place.path('pipe')
+      spawnSync('mkfifo', [pipe])
+      spawn('sh', ['-c', 'cat "$0" > "$1"', place.path('pass'), pipe])
+      place.done('home', `unlock --passphrase-file ${pipe}`)
       expect(place.done('home', 'key list').stdout).toContain('release/app')
 
       const sinceMs = performance.now()

@@ -1,4 +1,5 @@
 /** Passphrases on their way in: typed, from files, never shown. */
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 
 import { Slab } from '@stronghold/vault'
@@ -88,6 +89,26 @@ describe('what unlocks', () => {
     const { exit, stderr } = await machine.run('key list --key-file a --passphrase-file b')
     expect(exit).toBe(2)
     expect(stderr).toContain('--passphrase-file and --key-file say different things')
+  })
+
+  test('a pipe where a file is named is read once, for a new vault and to unlock it', async () => {
+    using machine = new Machine()
+    const pipe = machine.path('pipe')
+    spawnSync('mkfifo', [pipe])
+    const given = (): void => {
+      spawn('sh', ['-c', 'echo correct horse > "$0"', pipe])
+    }
+    machine.write('same', 'correct horse\n')
+    given()
+    await machine.done(`init --passphrase-file ${pipe}`)
+    given()
+    await machine.done(`key create release/app --passphrase-file ${pipe}`)
+    given()
+    const backup = `backup create --to all.age --backup-passphrase-file ${pipe}`
+    await machine.done(`${backup} --passphrase-file same`)
+    given()
+    const verify = `backup verify all.age --backup-passphrase-file ${pipe}`
+    await machine.done(`${verify} --passphrase-file same`)
   })
 
   test('a descriptor that is no number is refused', async () => {

@@ -46,6 +46,8 @@ export const MAX_USES = 128
 
 /** Peers remembered as known, so that not every request asks twice; the least recent is asked about again. */
 export const MAX_KNOWN_PEERS = 4096
+/** How long the connections of a peer that lost its standing still take what was answered to it then, in milliseconds. */
+export const CUT_AFTER_MS = 100
 /** Longest text about a connection that the guard is told, in characters. A longer one is cut. */
 export const MAX_CONNECTION_LENGTH = 256
 

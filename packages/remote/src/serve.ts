@@ -8,7 +8,7 @@ import { isP2pError, P2pError } from '@stronghold/p2p'
 import type { ConnectionFacts, Node, PeerId, RequestFacts } from '@stronghold/p2p'
 import { isVaultError } from '@stronghold/vault'
 
-import { MAX_CONNECTION_LENGTH, MAX_HOLD_MS, MAX_KNOWN_PEERS } from './limits.ts'
+import { CUT_AFTER_MS, MAX_CONNECTION_LENGTH, MAX_HOLD_MS, MAX_KNOWN_PEERS } from './limits.ts'
 import type { AnswerMessage, ListingMessage, ListMessage } from './messages.ts'
 import { vaultProtocol } from './protocol.ts'
 
@@ -59,6 +59,8 @@ class Entrance {
   readonly #node: Node
   readonly #network: NetworkDoor
   readonly #known = new Set<PeerId>()
+  /** Whose connections are about to end. */
+  readonly #leaving = new Map<PeerId, NodeJS.Timeout>()
   readonly #closing = new AbortController()
   readonly #watch: Promise<void>
   #watching = true
@@ -76,6 +78,10 @@ class Entrance {
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#watch
+    for (const [peer, timer] of this.#leaving) {
+      clearTimeout(timer)
+      this.#end(peer)
+    }
   }
 
   async #ask(peer: PeerId, connection: ConnectionFacts): Promise<'allow' | 'deny'> {
@@ -102,16 +108,30 @@ class Entrance {
       for await (const text of this.#network.cutOff({ signal })) {
         const peer = text as PeerId
         this.#known.delete(peer)
-        // To close a connection waits for the other side's consent; to block does not. Whoever comes again is asked about.
-        const wasBlocked = this.#node.blocked.includes(peer)
-        this.#node.block(peer)
-        if (!wasBlocked) this.#node.unblock(peer)
+        if (this.#leaving.has(peer)) continue
+        // What it waits for is refused at this moment: that shall leave before its connections end.
+        const timer = setTimeout(() => {
+          this.#end(peer)
+        }, CUT_AFTER_MS)
+        this.#leaving.set(peer, timer)
       }
     } catch {
       // Its calls fail as well, and say so to whoever asks.
     }
     this.#watching = false
     this.#known.clear()
+  }
+
+  #end(peer: PeerId): void {
+    this.#leaving.delete(peer)
+    // To close a connection waits for the other side's consent; to block does not. Whoever comes again is asked about.
+    try {
+      const wasBlocked = this.#node.blocked.includes(peer)
+      this.#node.block(peer)
+      if (!wasBlocked) this.#node.unblock(peer)
+    } catch {
+      // A node that has stopped has no connections.
+    }
   }
 }
 

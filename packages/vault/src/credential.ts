@@ -2,11 +2,12 @@
  * Passphrases and key files on their way in: read straight into secret memory, never into a string or a buffer of the
  * heap. It derives nothing and knows no vault.
  */
-import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 import { encodeUtf8, equalBytes } from '@stronghold/core'
 
+import { VaultError } from './errors.ts'
 import { fileError, syncDirectory } from './file.ts'
 import { filled } from './formats/filled.ts'
 import { base64Length, decodeBase64, encodeBase64Into } from './formats/base64.ts'
@@ -26,12 +27,12 @@ export function readPassphrase(descriptor: number, slab: Slab): Secret {
 }
 
 /**
- * A passphrase from a file of one line, with or without a line end.
+ * A passphrase from a regular file of one line, with or without a line end. What comes by a pipe, `readPassphrase` takes.
  *
  * @throws `SyntaxError` for more than one line, otherwise as `readPassphrase`
  */
 export function readPassphraseFile(path: string, slab: Slab): Secret {
-  return withFile('read passphrase file', path, constants.O_RDONLY, (file) => {
+  return withRegular('read passphrase file', path, (file) => {
     const { secret, ended } = readLine(file, slab)
     if (ended || readSync(file, new Uint8Array(1)) === 0) return secret
     secret.wipe()
@@ -82,7 +83,7 @@ const KEY_FILE_LENGTH: number = KEY_FILE_START.byteLength + base64Length(KEY_FIL
  */
 export function readKeyFile(path: string, slab: Slab): Secret {
   using text = slab.take(KEY_FILE_LENGTH + 3)
-  const length = withFile('read key file', path, constants.O_RDONLY, (file) => {
+  const length = withRegular('read key file', path, (file) => {
     let at = 0
     while (at < text.length) {
       const read = readSync(file, text.bytes, at, text.length - at, null)
@@ -112,7 +113,7 @@ export function readKeyFile(path: string, slab: Slab): Secret {
  */
 export function readIdentityFile(path: string, slab: Slab): Secret {
   using room = slab.take(MAX_KEY_FILE_BYTES + 1)
-  const length = withFile('read identity file', path, constants.O_RDONLY, (file) => {
+  const length = withRegular('read identity file', path, (file) => {
     let at = 0
     while (at < room.length) {
       const read = readSync(file, room.bytes, at, room.length - at, null)
@@ -155,6 +156,16 @@ export function createKeyFile(path: string, slab: Slab): Secret {
     secret.wipe()
     throw error
   }
+}
+
+/** A pipe that nobody writes to would hold this thread. */
+function withRegular<T>(action: string, path: string, work: (file: number) => T): T {
+  return withFile(action, path, constants.O_RDONLY | constants.O_NONBLOCK, (file) => {
+    if (fstatSync(file).isFile()) return work(file)
+    throw new VaultError('failed_precondition', `Cannot ${action}: it is no regular file`, {
+      reason: 'unsafe_file',
+    })
+  })
 }
 
 function withFile<T>(action: string, path: string, flags: number, work: (file: number) => T): T {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   closeSync,
   mkdtempSync,
@@ -17,6 +18,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 
 import {
   createKeyFile,
+  readIdentityFile,
   readKeyFile,
   readPassphrase,
   readPassphraseFile,
@@ -64,6 +66,18 @@ describe('a passphrase', () => {
       expect(() => readPassphraseFile(file(`${most}a${end}`), slab)).toThrow('longer than')
     }
     expect(() => readPassphraseFile(file('a'.repeat(100_000)), slab)).toThrow('longer than')
+    expect(slab.used).toBe(0)
+  })
+
+  it('comes from a regular file: nothing waits for a pipe, for what unlocks no more than for keys', () => {
+    using slab = testSlab()
+    const pipe = join(directory, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    for (const read of [readPassphraseFile, readKeyFile, readIdentityFile]) {
+      for (const path of [pipe, '/dev/zero', directory]) {
+        expect(() => read(path, slab)).toThrow('it is no regular file')
+      }
+    }
     expect(slab.used).toBe(0)
   })
 

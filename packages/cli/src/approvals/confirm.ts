@@ -7,10 +7,9 @@ import { resolve } from 'node:path'
 
 import type { Call } from '../command.ts'
 import { Failure } from '../failure.ts'
-import { ask, passphraseFrom } from '../passphrase.ts'
+import { ask, passphraseAt, passphraseFrom, sealed } from '../passphrase.ts'
 import type { Unasked } from '../passphrase.ts'
 
-const SLAB_BYTES = 64 * 1024
 const UNASKED: Unasked = {
   cannot: 'cannot approve',
   hint: 'name a --passphrase-file or --passphrase-fd',
@@ -32,18 +31,13 @@ export async function proofFor(
   }
   const keyFile = flag('key-file')
   if (keyFile !== undefined) return { by: 'key-file', path: keyFile }
-  const boxKey = await owner.boxKey()
-  const { readPassphraseFile, sealTo, Slab } = await import('@stronghold/vault')
-  using slab = new Slab({ bytes: SLAB_BYTES })
   const file = flag('passphrase-file')
   const descriptor: unknown = options['passphrase-fd']
-  using secret =
-    file !== undefined
-      ? readPassphraseFile(file, slab)
-      : typeof descriptor === 'string'
-        ? await passphraseFrom(numberOf(descriptor), slab)
-        : ask(io, slab, 'Passphrase, to approve: ', UNASKED)
-  return { by: 'passphrase', passphrase: { sealed: sealTo(boxKey, secret.bytes) } }
+  return await sealed(await owner.boxKey(), (slab) => {
+    if (file !== undefined) return passphraseAt(file, slab)
+    if (typeof descriptor === 'string') return passphraseFrom(numberOf(descriptor), slab)
+    return ask(io, slab, 'Passphrase, to approve: ', UNASKED)
+  })
 }
 
 function numberOf(descriptor: string): number {

@@ -348,9 +348,8 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
       hint: 'leave --path and --replace out',
     })
   }
-  const { openBackup, createVault, readIdentityFile, readPassphraseFile, Slab } =
-    await import('@stronghold/vault')
-  const { ask, withNewCredential } = await import('../passphrase.ts')
+  const { openBackup, createVault, readIdentityFile, Slab } = await import('@stronghold/vault')
+  const { ask, passphraseAt, withNewCredential } = await import('../passphrase.ts')
   const { sourceOf } = await import('../unlock-source.ts')
   const { certify, makeTokens } = await import('./init.ts')
   const { makeHome, peerOf } = await import('../home.ts')
@@ -364,7 +363,7 @@ async function restoreHome(call: Call<typeof RESTORING>, file: string): Promise<
         ? ask(io, slab, 'Passphrase of the backup: ', UNASKED)
         : named.by === 'identity-file'
           ? readIdentityFile(named.path, slab)
-          : readPassphraseFile(named.path, slab)
+          : await passphraseAt(named.path, slab)
     const identity =
       named?.by === 'identity-file' ? { identities: secret.bytes } : { passphrase: secret.bytes }
     const onProgress = (done: number, total: number): void => {
@@ -447,7 +446,9 @@ async function openerOf(
   call: Pick<Call<typeof OPENING>, 'io' | 'options'>,
   owner: OwnerDoor,
 ): Promise<BackupOpener> {
-  return openerFile(call) ?? (await typed(call.io, owner, ['Passphrase of the backup: ']))
+  const named = openerFile(call)
+  if (named === undefined) return await typed(call.io, owner, ['Passphrase of the backup: '])
+  return named.by === 'identity-file' ? named : await byPassphraseAt(named.path, owner)
 }
 
 async function readerOf(
@@ -462,10 +463,20 @@ async function readerOf(
       reason: 'age takes recipients or a passphrase, not both',
     })
   }
-  if (file !== undefined) return { by: 'passphrase-file', path: resolve(io.cwd, file) }
+  if (file !== undefined) return await byPassphraseAt(resolve(io.cwd, file), owner)
   const recipients = named ?? config.list('backup.recipients')
   if (recipients.length > 0) return { by: 'recipients', recipients }
   return await typed(io, owner, ['Passphrase for the backup: ', 'The same again: '])
+}
+
+/** The door reads a file itself; what comes by a pipe is read here, and sealed to it. */
+async function byPassphraseAt(
+  path: string,
+  owner: OwnerDoor,
+): Promise<BackupReader & BackupOpener> {
+  const { isPipe, passphraseAt, sealed } = await import('../passphrase.ts')
+  if (!isPipe(path)) return { by: 'passphrase-file', path }
+  return await sealed(await owner.boxKey(), (slab) => passphraseAt(path, slab))
 }
 
 const UNASKED = {

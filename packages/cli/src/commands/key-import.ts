@@ -124,8 +124,8 @@ async function readOwnPassphrase(
 ): Promise<Secret | undefined> {
   const file = options['secret-passphrase-file']
   if (file !== undefined) {
-    const { readPassphraseFile } = await import('@stronghold/vault')
-    return readPassphraseFile(resolve(io.cwd, file), slab)
+    const { passphraseAt } = await import('../passphrase.ts')
+    return await passphraseAt(resolve(io.cwd, file), slab)
   }
   if (options['ask-secret-passphrase'] !== true) return undefined
   const { ask } = await import('../passphrase.ts')

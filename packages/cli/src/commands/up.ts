@@ -198,10 +198,16 @@ async function detach(call: UpCall): Promise<void> {
   const source = sourceOf(options, config)
   const isAsked = options.locked !== true && hasVault(home)
   let secret: Awaited<ReturnType<typeof passphraseOf>>
-  if (isAsked && source?.from === 'descriptor') {
-    const { readPassphrase, Slab } = await import('@stronghold/vault')
+  const { isPipe, passphraseAt, passphraseFrom } = await import('../passphrase.ts')
+  // What only this process can read, it hands on.
+  const isHere = source?.from === 'descriptor' || (source?.from === 'file' && isPipe(source.path))
+  if (isAsked && isHere) {
+    const { Slab } = await import('@stronghold/vault')
     const slab = new Slab({ bytes: SLAB_BYTES })
-    const { bytes } = readPassphrase(source.descriptor, slab)
+    const { bytes } =
+      source.from === 'file'
+        ? await passphraseAt(source.path, slab)
+        : await passphraseFrom(source.descriptor, slab)
     secret = { bytes, [Symbol.dispose]: () => slab[Symbol.dispose]() }
   } else if (isAsked && source === undefined) secret = await passphraseOf(io)
   using given = secret
@@ -213,7 +219,7 @@ async function detach(call: UpCall): Promise<void> {
   const unlock =
     given !== undefined
       ? ['--passphrase-fd', '3']
-      : source === undefined || source.from === 'descriptor'
+      : source === undefined || isHere
         ? ['--locked']
         : [...file('passphrase-file'), ...file('key-file')]
   const locked = options.locked === true ? ['--locked'] : unlock
