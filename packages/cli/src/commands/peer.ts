@@ -353,8 +353,16 @@ function blocking(blocked: boolean): Command {
       ): Promise<{ peer: string; done: boolean }> => {
         const { inVault, peer } = await standing(owner, call, text)
         if (call.dryRun) return { peer, done: false }
-        await changeBook(call, peer, (entry) => ({ ...entry, blocked }))
-        if (inVault !== undefined) await owner?.blockPeer(peer, blocked)
+        const write = (): Promise<unknown> =>
+          changeBook(call, peer, (entry) => ({ ...entry, blocked }))
+        try {
+          // Before the book, whose word ends connections: what waits is refused first.
+          if (inVault !== undefined) await owner?.blockPeer(peer, blocked)
+        } catch (error) {
+          if (blocked) await write()
+          throw error
+        }
+        await write()
         return { peer, done: inVault !== undefined }
       }
       // Blocking waits for nobody; what takes a block away needs the vault that holds it.
