@@ -60,7 +60,10 @@ class Entrance {
   readonly #network: NetworkDoor
   readonly #known = new Set<PeerId>()
   /** Whose connections are about to end. */
-  readonly #leaving = new Map<PeerId, NodeJS.Timeout>()
+  readonly #leaving = new Map<
+    PeerId,
+    { readonly timer: NodeJS.Timeout; readonly ids: Set<string> }
+  >()
   readonly #closing = new AbortController()
   readonly #watch: Promise<void>
   #watching = true
@@ -78,7 +81,7 @@ class Entrance {
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#watch
-    for (const [peer, timer] of this.#leaving) {
+    for (const [peer, { timer }] of this.#leaving) {
       clearTimeout(timer)
       this.#end(peer)
     }
@@ -108,12 +111,7 @@ class Entrance {
       for await (const text of this.#network.cutOff({ signal })) {
         const peer = text as PeerId
         this.#known.delete(peer)
-        if (this.#leaving.has(peer)) continue
-        // What it waits for is refused at this moment: that shall leave before its connections end.
-        const timer = setTimeout(() => {
-          this.#end(peer)
-        }, CUT_AFTER_MS)
-        this.#leaving.set(peer, timer)
+        this.#leave(peer)
       }
     } catch {
       // Its calls fail as well, and say so to whoever asks.
@@ -122,8 +120,25 @@ class Entrance {
     this.#known.clear()
   }
 
+  /** What it waits for is refused at this moment: that shall leave before its connections end. */
+  #leave(peer: PeerId): void {
+    const ids = this.#node.connections(peer).map(({ id }) => id)
+    const leaving = this.#leaving.get(peer)
+    if (leaving !== undefined) {
+      for (const id of ids) leaving.ids.add(id)
+      return
+    }
+    const timer = setTimeout(() => {
+      this.#end(peer)
+    }, CUT_AFTER_MS)
+    this.#leaving.set(peer, { timer, ids: new Set(ids) })
+  }
+
   #end(peer: PeerId): void {
+    const ids = this.#leaving.get(peer)?.ids
     this.#leaving.delete(peer)
+    // Who was let in again meanwhile, and came, stays.
+    if (!this.#node.connections(peer).some(({ id }) => ids?.has(id) === true)) return
     // To close a connection waits for the other side's consent; to block does not. Whoever comes again is asked about.
     try {
       const wasBlocked = this.#node.blocked.includes(peer)
