@@ -99,8 +99,9 @@ export class RequestMolds {
     const at = bytes.findIndex((byte, index) => byte !== mold[index])
     if (at > 0 && isMold(mold, REQUEST_ID_OFFSET)) {
       const [before, behind] = [mold.slice(0, at), mold.slice(at + 1)]
-      // A copy: what whoever asked changes in its own objects later is another request.
-      this.#known.set(name, { request: structuredClone(bare), before, behind })
+      // Copied: what whoever asked changes in its own objects later is another request. All else is the guard's own.
+      const copy = { ...bare, steps: structuredClone(bare.steps) }
+      this.#known.set(name, { request: copy, before, behind })
     }
     return bytes
   }

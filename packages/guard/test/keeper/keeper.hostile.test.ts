@@ -202,7 +202,8 @@ describe('the thread', () => {
     await expect(keeper.owner.status()).rejects.toMatchObject({ code: 'unavailable' })
     await keeper.close()
 
-    await using again = await openKeeper(init, threads)
+    // With the clock of before: by another its deadline may be over.
+    await using again = await openKeeper(init, OWN_THREAD)
     await unlock(again.owner)
     expect(await again.owner.verifyAudit()).toMatchObject({ faults: [] })
     expect(told(await again.network.submit(CI, request))).toBe('pending')
