@@ -2,13 +2,12 @@
  * Passphrases and key files on their way in: read straight into secret memory, never into a string or a buffer of the
  * heap. It derives nothing and knows no vault.
  */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 import { encodeUtf8, equalBytes } from '@stronghold/core'
 
-import { VaultError } from './errors.ts'
-import { fileError, syncDirectory } from './file.ts'
+import { assertRegular, fileError, READ_AT_ONCE, syncDirectory } from './file.ts'
 import { filled } from './formats/filled.ts'
 import { base64Length, decodeBase64, encodeBase64Into } from './formats/base64.ts'
 import { MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_BYTES } from './limits.ts'
@@ -158,13 +157,10 @@ export function createKeyFile(path: string, slab: Slab): Secret {
   }
 }
 
-/** A pipe that nobody writes to would hold this thread. */
 function withRegular<T>(action: string, path: string, work: (file: number) => T): T {
-  return withFile(action, path, constants.O_RDONLY | constants.O_NONBLOCK, (file) => {
-    if (fstatSync(file).isFile()) return work(file)
-    throw new VaultError('failed_precondition', `Cannot ${action}: it is no regular file`, {
-      reason: 'unsafe_file',
-    })
+  return withFile(action, path, READ_AT_ONCE, (file) => {
+    assertRegular(action, file)
+    return work(file)
   })
 }
 

@@ -2,7 +2,7 @@
  * What calls of the file system share here: what their failures mean to a vault, and a directory made durable. It knows
  * no file of a vault's.
  */
-import { closeSync, constants, fsyncSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, fsyncSync, openSync } from 'node:fs'
 
 import { VaultError } from './errors.ts'
 
@@ -14,6 +14,17 @@ export function syncDirectory(path: string): void {
   } finally {
     closeSync(directory)
   }
+}
+
+/** For reading without waiting: a pipe that nobody writes to would hold the thread. What it opens is to be looked at. */
+export const READ_AT_ONCE: number = constants.O_RDONLY | constants.O_NONBLOCK
+
+/** @throws `VaultError` `failed_precondition` (`unsafe_file`) for a pipe, a device or a directory */
+export function assertRegular(action: string, file: number): void {
+  if (fstatSync(file).isFile()) return
+  throw new VaultError('failed_precondition', `Cannot ${action}: it is no regular file`, {
+    reason: 'unsafe_file',
+  })
 }
 
 /** What a failed call of the file system means to a vault. */

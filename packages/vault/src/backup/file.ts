@@ -5,7 +5,6 @@
 import {
   closeSync,
   constants,
-  fstatSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -19,8 +18,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 
 import { toHex } from '@stronghold/core'
 
-import { VaultError } from '../errors.ts'
-import { errno, fileError, syncDirectory } from '../file.ts'
+import { assertRegular, errno, fileError, READ_AT_ONCE, syncDirectory } from '../file.ts'
 import { sodium } from '../sodium.ts'
 
 const WRITE = 'write backup'
@@ -129,14 +127,9 @@ export function* readWhole(path: string): Generator<Uint8Array, void, void> {
       throw fileError('read backup', cause)
     }
   }
-  // A pipe that nobody writes to would hold this thread, here and where it is read.
-  const file = call(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
+  const file = call(() => openSync(path, READ_AT_ONCE))
   try {
-    if (!call(() => fstatSync(file)).isFile()) {
-      throw new VaultError('failed_precondition', 'Cannot read backup: it is no regular file', {
-        reason: 'unsafe_file',
-      })
-    }
+    assertRegular('read backup', file)
     for (;;) {
       const piece = new Uint8Array(READ_BYTES)
       const length = call(() => readSync(file, piece, 0, piece.byteLength, null))
